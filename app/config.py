@@ -1,0 +1,279 @@
+"""One YAML is one run: every key, its unit, its default and its range.
+
+`load_config` merges configs/default.yaml, the run's own file and nothing else.
+A wrong key, type or value stops the job before any work and names file, line,
+key and the nearest match; all errors are told at once.
+"""
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from app.errors import UserError
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Range = tuple[float, float]  # (low, high), low <= high: drawn uniformly
+
+CODECS = ("g711-ulaw", "g711-alaw", "gsm", "ima-adpcm", "mp3", "opus", "vorbis", "telephone-band")
+Codec = Literal["g711-ulaw", "g711-alaw", "gsm", "ima-adpcm", "mp3", "opus", "vorbis", "telephone-band"]
+
+
+class Section(BaseModel):
+    """A frozen part of the config: unknown keys and loose types are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @model_validator(mode="after")
+    def _ranges_rise(self) -> "Section":
+        for name, value in self:
+            if isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
+                if value[0] > value[1]:
+                    raise ValueError(f"{name}: the first number of a range may not exceed the second")
+        return self
+
+
+class TestConfig(Section):
+    labels: str | None = "test_labels.csv"  # file in the corpus folder; without it, validation is all there is
+
+
+class PrepareConfig(Section):
+    adapter: Literal["contest"] = "contest"
+    min_seconds: PositiveFloat = 0.3  # shorter clips are recorded as failed
+    max_seconds: PositiveFloat = 60.0  # only this much of a longer training clip is read
+    silent_dbfs: float = -70.0  # a clip whose loudest frame lies below is recorded as failed
+    valid_fraction: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.3  # of training clips, wanted in validation
+    shard_clips: PositiveInt = 200
+
+
+class DenoiseConfig(Section):
+    method: Literal["gate", "none"] = "gate"
+    stationary: bool = True  # one noise profile a clip; false: it follows the clip
+    reduction: Probability = 0.7  # how much of the noise is taken away (noisereduce's prop_decrease)
+    bank_segment_s: PositiveFloat = 0.12  # shortest stretch without speech that enters the noise bank
+    bank_below_db: PositiveFloat = 30.0  # a frame this far below the clip's speech level holds no speech
+    shard_clips: PositiveInt = 100
+
+
+class StateShares(Section):
+    """How often each state is drawn; any positive numbers, they are normalised."""
+
+    none: NonNegativeFloat = 0.12
+    real: NonNegativeFloat = 0.21
+    fake: NonNegativeFloat = 0.21
+    real_real: NonNegativeFloat = 0.09
+    fake_fake: NonNegativeFloat = 0.09
+    real_fake: NonNegativeFloat = 0.28
+
+    @model_validator(mode="after")
+    def _some_state(self) -> "StateShares":
+        if sum(dict(self).values()) <= 0:
+            raise ValueError("at least one state needs a share above 0")
+        return self
+
+
+class Augmentations(Section):
+    """Probability of each augmentation of a clip."""
+
+    room: Probability = 0.33
+    codec: Probability = 0.33
+    band_stop: Probability = 0.1
+
+
+class MixConfig(Section):
+    train_clips: PositiveInt = 8000
+    valid_clips: PositiveInt = 1600  # both halves together
+    window_s: PositiveFloat = 5.0
+    states: StateShares = StateShares()
+    voice_s: Range = (1.0, 4.5)  # length wanted of a voice; clips of one speaker are joined to reach it
+    second_voice_db: Range = (-10.0, 10.0)  # level of the second voice against the first
+    snr_db: Range = (0.0, 30.0)  # active voice level against the noise
+    noise_bank: Probability = 0.5  # recorded noise from the bank plus computed; else computed noise alone
+    noise_colour: Range = (0.0, 2.0)  # exponent a of the computed noise's power spectrum f^-a
+    hum: Probability = 0.2  # mains hum of 50 or 60 Hz and its harmonics within the noise
+    level_dbfs: Range = (-30.0, -16.0)  # RMS of the finished clip
+    train: Augmentations = Augmentations()
+    valid: Augmentations = Augmentations()  # fixed, test-like rates
+    room_t60_s: Range = (0.15, 0.8)  # reverberation time
+    room_drr_db: Range = (-2.0, 12.0)  # direct against reverberant energy
+    codecs: tuple[Codec, ...] = CODECS
+    band_stop_hz: Range = (200.0, 6000.0)  # where a stopped band may lie
+    band_stop_octaves: Range = (0.2, 0.8)  # its width
+    materialise: bool = False  # also write the audio, to listen to
+    shard_clips: PositiveInt = 1000
+
+
+class ExtractConfig(Section):
+    front_end: Literal["none", "gate"] = "none"  # the same for train, valid, test and single files
+    frame_s: PositiveFloat = 0.064
+    hop_s: PositiveFloat = 0.010
+    mels: PositiveInt = 64
+    mel_hz: Range = (40.0, 14000.0)
+    f0_hz: Range = (65.0, 600.0)
+    roll_off: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.85  # share of the energy below the roll-off
+    contrast_bands: Annotated[int, Field(ge=1, le=6)] = 5  # octaves from 200 Hz; one more row for what lies below
+    batch_clips: PositiveInt = 16  # computed at once
+    shard_clips: PositiveInt = 128
+
+
+class TrainConfig(Section):
+    models: tuple[str, ...] = ("pooled_logistic", "crnn")  # in this order, quickest first
+    epochs: PositiveInt = 14
+    batch_clips: PositiveInt = 32  # the global batch, whatever the number of processes
+    learning_rate: PositiveFloat = 2e-3  # peak of a one-cycle schedule
+    weight_decay: NonNegativeFloat = 1e-2
+    dropout: Probability = 0.2
+    cnn_channels: tuple[PositiveInt, ...] = (16, 32, 48, 64)
+    rnn_hidden: PositiveInt = 48
+    spec_augment: bool = True  # random stripes of time and frequency are hidden from the model
+    clip_norm: PositiveFloat = 5.0  # longest gradient
+    patience: PositiveInt = 5  # epochs without a better score on select, then stop
+    checkpoint_minutes: PositiveFloat = 5.0
+
+
+class InferConfig(Section):
+    model: str | None = None  # null: the one with the best score on select
+    batch_clips: PositiveInt = 64
+    overlap_s: NonNegativeFloat = 2.5  # of neighbouring windows in recordings longer than one window
+    submission: bool = True  # write and check submission.csv where the corpus has a sample
+
+
+class EvaluateConfig(Section):
+    final: bool = False  # look at the test labels; each look is logged
+    ece_bins: Annotated[int, Field(ge=2, le=100)] = 10
+    bootstrap: Annotated[int, Field(ge=0, le=10000)] = 500  # resamples behind every interval
+
+
+class RuntimeConfig(Section):
+    """What shapes no byte of the output."""
+
+    workers: Annotated[int, Field(ge=0)] = 0  # processes; 0: half of the cores we may use
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    nice: Annotated[int, Field(ge=0, le=19)] = 19
+    grace_s: PositiveFloat = 20.0  # from a stop signal to the exit
+    heartbeat_s: PositiveFloat = 2.0
+
+
+class Config(Section):
+    seed: Annotated[int, Field(ge=0)] = 20261122
+    sample_rate: Annotated[int, Field(ge=8000, le=192000)] = 32000  # Hz, of everything after denoise
+    test: TestConfig = TestConfig()
+    prepare: PrepareConfig = PrepareConfig()
+    denoise: DenoiseConfig = DenoiseConfig()
+    mix: MixConfig = MixConfig()
+    extract: ExtractConfig = ExtractConfig()
+    train: TrainConfig = TrainConfig()
+    infer: InferConfig = InferConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _fits_the_rate(self) -> "Config":
+        nyquist = self.sample_rate / 2
+        if self.extract.mel_hz[1] > nyquist:
+            raise ValueError(
+                f"extract.mel_hz: {self.extract.mel_hz[1]:g} Hz lies above half of sample_rate ({nyquist:g} Hz)"
+            )
+        if 200 * 2**self.extract.contrast_bands >= nyquist:
+            raise ValueError(
+                f"extract.contrast_bands: {self.extract.contrast_bands} octaves from 200 Hz reach beyond {nyquist:g} Hz"
+            )
+        if 1 / self.extract.f0_hz[0] * 2 > self.extract.frame_s:
+            raise ValueError(f"extract.f0_hz: {self.extract.f0_hz[0]:g} Hz needs a frame_s of two periods at least")
+        if self.mix.voice_s[1] > self.mix.window_s:
+            raise ValueError("mix.voice_s: a voice cannot be longer than mix.window_s")
+        if self.infer.overlap_s >= self.mix.window_s:
+            raise ValueError("infer.overlap_s must be shorter than mix.window_s")
+        return self
+
+
+def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
+    """The run's config: defaults, then `path`, then `overrides` (dotted key -> value).
+
+    Raises UserError naming file, line, key and the nearest match.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
+        raise UserError(
+            f"{path}: cannot read the config ({error})", f"CONFIG=FILE; {path.parent} holds: {there}"
+        ) from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = {} if node is None else yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}", "mend the line named above") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a config is a mapping of sections", "see configs/default.yaml")
+    lines: dict[tuple[str, ...], int] = {}
+    problems = _walk(node, (), lines) if node is not None else []
+    for dotted, value in (overrides or {}).items():
+        *parents, leaf = dotted.split(".")
+        place = values
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[leaf] = value
+    try:
+        # JSON mode: strict about types, yet a YAML list is a tuple and 1 a float
+        config = Config.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        problems += [_explain(detail, lines) for detail in error.errors()]
+    if problems:
+        raise UserError("\n".join(f"{path}:{problem}" for problem in problems), "configs/default.yaml shows every key")
+    return config
+
+
+def _walk(node: yaml.Node, at: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> list[str]:
+    """Fills in the line of each key; returns a problem for each key given twice."""
+    problems = []
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = (*at, str(key.value))
+            if place in lines:
+                problems.append(
+                    f"{key.start_mark.line + 1}: {'.'.join(place)}: given twice (first on line {lines[place]})"
+                )
+            lines[place] = key.start_mark.line + 1
+            problems += _walk(value, place, lines)
+    return problems
+
+
+def _explain(detail: ErrorDetails, lines: dict[tuple[str, ...], int]) -> str:
+    place = tuple(str(part) for part in detail["loc"])
+    line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
+    where = f"{line}: {'.'.join(place)}: " if place else "0: "
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(place[-1], _keys_of(place[:-1]), n=1, cutoff=0.4)
+        return (
+            where
+            + "unknown key"
+            + (f"; did you mean '{near[0]}'?" if near else f"; known here: {', '.join(_keys_of(place[:-1]))}")
+        )
+    message = detail["msg"].removeprefix("Value error, ")
+    return (
+        where + message + (f" (found {detail['input']!r})" if place and not isinstance(detail["input"], dict) else "")
+    )
+
+
+def _keys_of(place: tuple[str, ...]) -> list[str]:
+    model: Any = Config
+    for part in place:
+        field = model.model_fields.get(part)
+        if field is None:
+            return []
+        model = field.annotation
+    return list(model.model_fields)
