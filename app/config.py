@@ -40,9 +40,9 @@ class Section(BaseModel):
     @model_validator(mode="after")
     def _ranges_rise(self) -> "Section":
         for name, value in self:
-            if isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
-                if value[0] > value[1]:
-                    raise ValueError(f"{name}: the first number of a range may not exceed the second")
+            is_range = isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], float)
+            if is_range and value[0] > value[1]:
+                raise ValueError(f"{name}: the first number of a range may not exceed the second")
         return self
 
 
@@ -164,6 +164,7 @@ class RuntimeConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     nice: Annotated[int, Field(ge=0, le=19)] = 19
     grace_s: PositiveFloat = 20.0  # from a stop signal to the exit
+    max_failed: Probability = 0.01  # over this share of failed clips (and over 20 of them) a job stops
     heartbeat_s: PositiveFloat = 2.0
 
 

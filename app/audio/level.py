@@ -1,0 +1,79 @@
+"""How loud a waveform is: over all of it, frame by frame, and where somebody speaks."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfiltfilt
+
+Waveform = NDArray[np.float32]  # (..., time), in [-1, 1] unless said otherwise
+
+FLOOR_DB = -100.0  # the level of silence
+ACTIVE_DB = 35.0  # frames this far below the loudest still hold speech
+FRAME_S = 0.020
+
+
+def rms_db(waveform: Waveform, frame: int, hop: int) -> NDArray[np.float64]:
+    """Level of each frame, in dB re full scale.
+
+    waveform: (..., time). Returns (..., frames).
+    Frames start at 0, hop, 2*hop...; a short tail is dropped.
+    Silence gives -100. Raises ValueError if time < frame or a length is not positive.
+    """
+    if frame < 1 or hop < 1:
+        raise ValueError(f"frame {frame} and hop {hop} must be positive")
+    if waveform.shape[-1] < frame:
+        raise ValueError(f"{waveform.shape[-1]} samples, a frame needs {frame}")
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, frame, axis=-1)[..., ::hop, :]
+    power = np.einsum("...i,...i->...", frames, frames, dtype=np.float64) / frame
+    return _decibels(power)
+
+
+def level_db(waveform: Waveform) -> NDArray[np.float64]:
+    """Level of the whole waveform, (..., time) -> (...), in dB re full scale; silence gives -100.
+
+    Raises ValueError for no samples.
+    """
+    if waveform.shape[-1] == 0:
+        raise ValueError("no samples have no level")
+    return _decibels(np.einsum("...i,...i->...", waveform, waveform, dtype=np.float64) / waveform.shape[-1])
+
+
+def active_level_db(waveform: Waveform, sample_rate: int) -> NDArray[np.float64]:
+    """Level of the speech alone, in dB re full scale: (..., time) -> (...).
+
+    The mean power of the 20-ms frames within 35 dB of the loudest one, so
+    pauses and padding do not count; a waveform shorter than a frame is one
+    frame. Silence gives -100. Raises ValueError for no samples.
+    A plain form of the active speech level of ITU-T P.56.
+    """
+    if waveform.shape[-1] == 0:
+        raise ValueError("no samples have no level")
+    frame = min(round(FRAME_S * sample_rate), waveform.shape[-1])
+    levels = rms_db(waveform, frame, frame)
+    active = levels >= levels.max(-1, keepdims=True) - ACTIVE_DB
+    power = np.where(active, 10 ** (levels / 10), 0.0).sum(-1) / active.sum(-1)
+    return np.maximum(10 * np.log10(power), FLOOR_DB)
+
+
+def band_stop(waveform: Waveform, sample_rate: int, low_hz: float, high_hz: float) -> Waveform:
+    """The waveform without the band from low_hz to high_hz, (..., time) -> (..., time).
+
+    A fourth-order Butterworth band-stop run forwards and backwards: no delay,
+    6 dB down at the edges and over 40 dB in the middle. A band that reaches
+    Nyquist is stopped up to there. Raises ValueError unless
+    0 < low_hz < high_hz and low_hz < sample_rate / 2.
+    """
+    highest_hz = 0.499 * sample_rate
+    if not 0 < low_hz < min(high_hz, highest_hz):
+        raise ValueError(f"band {low_hz:g}-{high_hz:g} Hz does not lie below {highest_hz:g} Hz")
+    sos = butter(4, (low_hz, min(high_hz, highest_hz)), "bandstop", fs=sample_rate, output="sos")
+    return zero_phase(sos, waveform)
+
+
+def zero_phase(sos: NDArray[np.float64], waveform: Waveform) -> Waveform:
+    """The waveform, (..., time), filtered forwards and backwards; short ones are padded as far as they go."""
+    padlen = min(3 * (2 * len(sos) + 1), waveform.shape[-1] - 1)
+    return sosfiltfilt(sos, waveform, axis=-1, padlen=max(padlen, 0)).astype(np.float32)
+
+
+def _decibels(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 10 * np.log10(np.maximum(power, 10 ** (FLOOR_DB / 10)))

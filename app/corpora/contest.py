@@ -1,0 +1,84 @@
+"""The contest layout: train.csv (id,path,label), test.csv (id,path), folders of .ogg, meta.csv where there is one.
+
+Label sense: label "real" is (fake, real) = (0, 1), "fake" is (1, 0). meta.csv may
+give speaker, attack, language and parent (the id of the recording that was copied).
+test_labels.csv (id,fake,real, and what else is known of a mixture) is read by
+evaluate alone.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.corpora.manifest import Row, recording
+from app.corpora.tables import choice, read_table
+from app.errors import UserError
+
+LABELS = {"fake": (1, 0), "real": (0, 1)}
+AUDIO = {".ogg", ".wav", ".flac", ".mp3", ".opus", ".oga", ".aif", ".aiff"}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    rows: list[Row]  # split: train, test or unlabeled
+    tables: list[str]  # the files that were read beside the audio, relative
+    has_meta: bool
+
+
+def read_contest(folder: Path) -> Corpus:
+    """All recordings of a corpus in the contest layout.
+
+    Raises UserError, naming file and line, for whatever is missing, doubled or unknown,
+    and for a path that leaves the corpus folder.
+    """
+    if not (folder / "train.csv").exists():
+        holds = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
+        raise UserError(
+            f"{folder}: not in the contest layout, train.csv is missing (found: {holds or 'nothing'})",
+            "DATA=... must hold train.csv (id,path,label) and its audio; see docs/data.md",
+        )
+    tables = ["train.csv"]
+    meta = {}
+    if (folder / "meta.csv").exists():
+        meta = {row["id"]: row for _, row in read_table(folder / "meta.csv", ["id", "speaker", "attack"])}
+        tables.append("meta.csv")
+    rows = []
+    table = folder / "train.csv"
+    for line, row in read_table(table, ["id", "path", "label"]):
+        label = LABELS[choice(table, line, "label", row["label"], LABELS)]
+        known = {key: meta.get(row["id"], {}).get(key) for key in ("speaker", "attack", "language", "parent")}
+        path = _inside(folder, row["path"], table, line)
+        rows.append(recording(id=row["id"], path=path, label=label, split="train", **known))
+    if (folder / "test.csv").exists():
+        table = folder / "test.csv"
+        tables.append("test.csv")
+        for line, row in read_table(table, ["id", "path"]):
+            path = _inside(folder, row["path"], table, line)
+            rows.append(recording(id=row["id"], path=path, label=None, split="test"))
+    for file in sorted((folder / "unlabeled_data").glob("*")):
+        if file.suffix.lower() in AUDIO:
+            path = str(file.relative_to(folder))
+            rows.append(recording(id=file.stem, path=path, label=None, split="unlabeled"))
+    _check_across(folder, rows)
+    return Corpus(rows, tables, bool(meta))
+
+
+def _inside(folder: Path, path: str, table: Path, line: int) -> str:
+    """The path, normalised; the file may be missing (that is for failed.jsonl), but it may not lie elsewhere."""
+    place = (folder / path).resolve()
+    if not place.is_relative_to(folder.resolve()):
+        raise UserError(f"{table}:{line}: path '{path}' leaves the corpus folder", "keep all audio inside DATA")
+    return str(Path(path))
+
+
+def _check_across(folder: Path, rows: list[Row]) -> None:
+    if not any(row["fake"] for row in rows) or not any(row["real"] for row in rows):
+        raise UserError(
+            f"{folder / 'train.csv'}: both labels, real and fake, are needed", "add clips of the missing one"
+        )
+    seen: dict[str, str] = {}
+    for row in rows:
+        if row["id"] in seen:
+            raise UserError(
+                f"{folder}: id '{row['id']}' is both a {seen[row['id']]} and a {row['split']} clip", "make ids unique"
+            )
+        seen[row["id"]] = row["split"]

@@ -1,0 +1,162 @@
+"""The plan of every training and validation clip: what a test clip may be, drawn anew from known voices.
+
+States come in exactly the configured shares. Everything else of a clip is drawn from a
+generator seeded by (seed, clip id). Noise, room, codec, band-stop and level know nothing
+of the state or of the labels, so that none of them can tell real from fake.
+"""
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+
+from app.audio.recipe import Piece, Recipe, Voice
+from app.config import Augmentations, MixConfig
+from app.corpora.manifest import Row, seed_of
+from app.corpora.split import engine_of
+
+STATES = {  # -> voices, True for a fake one
+    "none": (),
+    "real": (False,),
+    "fake": (True,),
+    "real_real": (False, False),
+    "fake_fake": (True, True),
+    "real_fake": (False, True),
+}
+MOST_PIECES = 3
+BLEND_DB = (-12.0, 6.0)  # computed noise against the recorded
+HUM_DB = (-20.0, -3.0)  # hum against the rest of the noise
+
+
+class Planner:
+    """Draws the clips of one split from that split's voices and noise."""
+
+    def __init__(self, split: str, voices: list[Row], bank: list[Row], cfg: MixConfig, sample_rate: int, seed: int):
+        self.split, self.cfg, self.rate, self.seed = split, cfg, sample_rate, seed
+        self.window = round(cfg.window_s * sample_rate)
+        self.voices = {fake: sorted((r for r in voices if r["fake"] == fake), key=lambda r: r["id"]) for fake in (0, 1)}
+        self.weights = {fake: _weights(rows) for fake, rows in self.voices.items()}
+        self.mates: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+        for rows in self.voices.values():
+            for row in rows:
+                self.mates[_who(row)].append(row)
+        # as much noise from recordings of real voices as of fakes: its origin tells nothing
+        self.noises = [n for n in (sorted(r["id"] for r in bank if r["fake"] == fake) for fake in (0, 1)) if n]
+
+    def draw(self, count: int, rates: Augmentations) -> list[tuple[str, Recipe]]:
+        """`count` clips as (state, recipe), ids SPLIT-000000, ..."""
+        states = _states(count, self.cfg, np.random.default_rng(seed_of(self.seed, "states", self.split)))
+        return [(state, self._recipe(f"{self.split}-{n:06d}", state, rates)) for n, state in enumerate(states)]
+
+    def _recipe(self, id: str, state: str, rates: Augmentations) -> Recipe:
+        rng = np.random.default_rng(seed_of(self.seed, "mix", id))
+        # first all that is blind to the state
+        cfg, bank = self.cfg, None
+        if self.noises and rng.random() < cfg.noise_bank:
+            segments = self.noises[rng.integers(len(self.noises))]
+            bank = segments[rng.integers(len(segments))]
+        blind = Recipe(
+            id=id,
+            num_samples=self.window,
+            voices=(),
+            snr_db=rng.uniform(*cfg.snr_db),
+            noise=bank,
+            noise_colour=rng.uniform(*cfg.noise_colour),
+            noise_blend_db=rng.uniform(*BLEND_DB),
+            hum_db=rng.uniform(*HUM_DB) if rng.random() < cfg.hum else None,
+            room=(rng.uniform(*cfg.room_t60_s), rng.uniform(*cfg.room_drr_db)) if rng.random() < rates.room else None,
+            codec=str(rng.choice(cfg.codecs)) if cfg.codecs and rng.random() < rates.codec else None,
+            band_stop=self._band(rng) if rng.random() < rates.band_stop else None,
+            level_dbfs=rng.uniform(*cfg.level_dbfs),
+            seed=seed_of(self.seed, "render", id),
+        )
+        voices: list[Voice] = []
+        taken: set[tuple[object, ...]] = set()
+        for fake in STATES[state] if rng.random() < 0.5 else STATES[state][::-1]:
+            row = self._pick(int(fake), taken, rng)
+            taken.add(_who(row))
+            pieces = self._pieces(row, rng)
+            length = sum(piece.length for piece in pieces)
+            offset = int(rng.integers(0, max(0, self.window - length) + 1))
+            voices.append(Voice(pieces, offset, 0.0 if not voices else rng.uniform(*cfg.second_voice_db), fake))
+        return replace(blind, voices=tuple(voices))
+
+    def _pick(self, fake: int, taken: set[tuple[object, ...]], rng: np.random.Generator) -> Row:
+        rows = self.voices[fake]
+        row = rows[rng.choice(len(rows), p=self.weights[fake])]
+        for _ in range(8):  # another speaker for the second voice, where there is one
+            if _who(row) not in taken:
+                break
+            row = rows[rng.choice(len(rows), p=self.weights[fake])]
+        return row
+
+    def _pieces(self, row: Row, rng: np.random.Generator) -> tuple[Piece, ...]:
+        """A stretch of the clip, or several clips of the same voice joined to the length drawn."""
+        wanted = min(self.window, round(rng.uniform(*self.cfg.voice_s) * self.rate))
+        pieces: list[Piece] = []
+        mates = self.mates[_who(row)]
+        while wanted > 0 and len(pieces) < MOST_PIECES:
+            length = min(wanted, row["num_samples"])
+            start = int(rng.integers(0, row["num_samples"] - length + 1))
+            pieces.append(Piece(row["id"], start, length))
+            wanted -= length
+            if len(mates) == 1 or wanted < 0.3 * self.rate:
+                break
+            row = mates[rng.integers(len(mates))]
+        return tuple(pieces)
+
+    def _band(self, rng: np.random.Generator) -> tuple[float, float]:
+        top = min(self.cfg.band_stop_hz[1], 0.45 * self.rate)
+        centre = float(np.exp(rng.uniform(*np.log([self.cfg.band_stop_hz[0], top]))))
+        half = 2 ** (rng.uniform(*self.cfg.band_stop_octaves) / 2)
+        return centre / half, min(centre * half, 0.49 * self.rate)
+
+
+def plan_row(state: str, recipe: Recipe, sounds: dict[str, Row], sample_rate: int) -> Row:
+    """The manifest line of a planned clip. sources: the recordings of its voices and of its noise."""
+    rows = [sounds[piece.clip] for voice in recipe.voices for piece in voice.pieces]
+    fake, real = recipe.labels
+    noise = [sounds[recipe.noise.rsplit("@", 1)[0]]["id"]] if recipe.noise else []
+
+    def names(key: str) -> str | None:
+        return "+".join(dict.fromkeys(str(row[key]) for row in rows if row[key])) or None
+
+    return {
+        "id": recipe.id,
+        "path": None,
+        "sample_rate": sample_rate,
+        "num_samples": recipe.num_samples,
+        "fake": fake,
+        "real": real,
+        "speaker": names("speaker"),
+        "attack": names("attack"),
+        "language": names("language"),
+        "split": recipe.id.rsplit("-", 1)[0],
+        "sources": [row["id"] for row in rows] + noise,
+        "state": state.replace("_", "+"),
+    }
+
+
+def _states(count: int, cfg: MixConfig, rng: np.random.Generator) -> list[str]:
+    """Largest remainders give the exact numbers, then they are shuffled."""
+    shares = np.array([getattr(cfg.states, state) for state in STATES], float)
+    exact = shares / shares.sum() * count
+    numbers = np.floor(exact).astype(int)
+    numbers[np.argsort(numbers - exact, kind="stable")[: count - numbers.sum()]] += 1
+    states = [state for state, number in zip(STATES, numbers, strict=True) for _ in range(number)]
+    return [states[i] for i in rng.permutation(count)]
+
+
+def _who(row: Row) -> tuple[object, ...]:
+    """What makes a voice another voice; without metadata the cluster must do."""
+    return (row["fake"], row["speaker"] or row.get("cluster"), row["attack"])
+
+
+def _weights(rows: list[Row]) -> np.ndarray:
+    """A clip of a big source is drawn less often, by the square root of its size: small engines are heard too."""
+    source = [engine_of(row["attack"]) or row["speaker"] or row.get("cluster") for row in rows]
+    sizes: dict[object, int] = defaultdict(int)
+    for name in source:
+        sizes[name] += 1
+    weights = np.array([sizes[name] ** -0.5 for name in source])
+    return weights / weights.sum() if len(rows) else weights

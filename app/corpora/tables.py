@@ -1,0 +1,72 @@
+"""CSV tables of a corpus, read strictly: every complaint names file and line."""
+
+import csv
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from app.errors import UserError
+
+Row = dict[str, str]
+
+
+def read_table(path: Path, columns: Iterable[str]) -> list[tuple[int, Row]]:
+    """(line number, row) of a CSV that must have `columns`; a BOM and CRLF are fine.
+
+    Raises UserError for a missing file, a missing column (with the nearest match),
+    a row of the wrong length and a repeated id.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            head = next(reader, [])
+            _check_head(path, head, list(columns))
+            rows = []
+            for cells in reader:
+                if not cells:
+                    continue
+                if len(cells) != len(head):
+                    raise UserError(
+                        f"{path}:{reader.line_num}: {len(cells)} cells, the head has {len(head)}",
+                        "mend that line; quote cells that hold a comma",
+                    )
+                rows.append((reader.line_num, dict(zip(head, cells, strict=True))))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file", "point DATA=... at the folder that holds it") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a readable CSV ({error})", "save it as UTF-8 with commas") from None
+    if "id" in head:
+        _check_ids(path, rows)
+    return rows
+
+
+def choice(path: Path, line: int, column: str, value: str, allowed: Iterable[str]) -> str:
+    """`value`, if it is one of `allowed`; else a UserError with the nearest match."""
+    allowed = list(allowed)
+    if value in allowed:
+        return value
+    near = difflib.get_close_matches(value.strip().lower(), allowed, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(allowed)}"
+    raise UserError(f"{path}:{line}: {column}: unknown value '{value}'", hint)
+
+
+def _check_head(path: Path, head: list[str], wanted: list[str]) -> None:
+    for name in wanted:
+        if name not in head:
+            near = difflib.get_close_matches(name, head, n=1, cutoff=0.5)
+            hint = (
+                f"rename '{near[0]}' to '{name}'" if near else f"add it; the columns are: {', '.join(head) or 'none'}"
+            )
+            raise UserError(f"{path}:1: no column '{name}'", hint)
+
+
+def _check_ids(path: Path, rows: list[tuple[int, Row]]) -> None:
+    seen: dict[str, int] = {}
+    for line, row in rows:
+        if not row["id"]:
+            raise UserError(f"{path}:{line}: an empty id", "every clip needs an id of its own")
+        if row["id"] in seen:
+            raise UserError(
+                f"{path}:{line}: id '{row['id']}' stands on line {seen[row['id']]} already", "make ids unique"
+            )
+        seen[row["id"]] = line

@@ -1,0 +1,71 @@
+"""All features of a batch of clips from one spectrogram."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from app.config import ExtractConfig
+from app.features import temporal
+from app.features.contrast import contrast
+from app.features.mel import log_mel, mel_filters, power_stft
+from app.features.pitch import pitch
+
+CHANNELS = ("f0_hz", "voicing", "rolloff_hz", "centroid_hz", "bandwidth_hz", "flatness", "flux", "zcr", "rms")
+LOUDEST = 1e6  # 120 dB above full scale: beyond it float32 power would overflow
+
+
+class Features(NamedTuple):
+    mel: Tensor  # (clips, mels, frames) float32, dB
+    temporal: Tensor  # (clips, channels, frames) float32, each in its natural unit, in the order of channel_names
+
+
+@torch.no_grad()
+def compute(waveforms: Tensor, sample_rate: int, cfg: ExtractConfig) -> Features:
+    """Log-mel and temporal features of each clip, on the device the clips are on.
+
+    waveforms: (clips, time) float32, full scale 1, time >= 1; shorter than a frame is fine.
+    Finite for finite clips; a clip's features depend on no other clip of the batch.
+    Raises ValueError if waveforms is not (clips, time) or time is 0.
+    """
+    if waveforms.ndim != 2 or waveforms.shape[-1] == 0:
+        raise ValueError(f"waveforms of shape {tuple(waveforms.shape)}: (clips, time) with time >= 1 is needed")
+    waveforms = waveforms.to(torch.float32).clamp(-LOUDEST, LOUDEST)
+    frame, hop = frame_and_hop(sample_rate, cfg)
+    bin_hz = sample_rate / frame
+    power = power_stft(waveforms, frame, hop)
+    magnitude = power.sqrt()
+    filters = mel_filters(sample_rate, frame, cfg.mels, cfg.mel_hz).to(waveforms.device)
+    f0_hz, voicing = pitch(waveforms, sample_rate, frame, hop, cfg.f0_hz, power)
+    centre_hz = temporal.centroid_hz(magnitude, bin_hz)
+    rows = [
+        f0_hz,
+        voicing,
+        temporal.rolloff_hz(magnitude, bin_hz, cfg.roll_off),
+        centre_hz,
+        temporal.bandwidth_hz(magnitude, bin_hz, centre_hz),
+        temporal.flatness(power),
+        temporal.flux(magnitude, reach=round(frame / hop / 2)),
+        temporal.zero_crossing_rate(waveforms, frame, hop),
+        temporal.rms(waveforms, frame, hop),
+    ]
+    bands = contrast(magnitude, bin_hz, cfg.contrast_bands)
+    return Features(log_mel(power, filters), torch.cat([torch.stack(rows, -2), bands], -2))
+
+
+def channel_names(cfg: ExtractConfig) -> tuple[str, ...]:
+    """Names of the temporal channels, in order; a unit ends the name where there is one."""
+    return CHANNELS + tuple(f"contrast_{k}" for k in range(cfg.contrast_bands + 1))
+
+
+def num_frames(num_samples: int, sample_rate: int, cfg: ExtractConfig) -> int:
+    """Frames of a clip of num_samples: one centred on its start and one each full hop after."""
+    return 1 + num_samples // frame_and_hop(sample_rate, cfg)[1]
+
+
+def frame_and_hop(sample_rate: int, cfg: ExtractConfig) -> tuple[int, int]:
+    """Frame and hop in samples. Raises ValueError if the hop is shorter than a sample or the frame than two."""
+    frame, hop = round(cfg.frame_s * sample_rate), round(cfg.hop_s * sample_rate)
+    if hop < 1 or frame < 2:
+        raise ValueError(f"a hop of {cfg.hop_s:g} s or a frame of {cfg.frame_s:g} s is nothing at {sample_rate} Hz")
+    return frame, hop

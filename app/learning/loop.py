@@ -1,0 +1,185 @@
+"""Training that can be cut at any step and goes on to the same weights.
+
+Order of clips, dropout and masking are drawn from (seed, epoch) and (seed, step); the
+rate is a function of the step. So a resumed training is the unbroken one.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from app.config import TrainConfig
+from app.corpora.manifest import seed_of
+from app.errors import Stopped
+from app.features.store import Batch, Features
+from app.learning.checkpoint import Progress, load_checkpoint, save_checkpoint
+from app.learning.predict import logits_of, to_device
+from app.runtime.files import read_lines, write_atomic
+from app.scoring.metrics import official_score
+
+WARM_UP = 0.1  # of all steps
+HIDDEN_FRAMES, HIDDEN_MELS, STRIPES = 40, 10, 2  # SpecAugment: at most so wide, so many of each
+
+Tell = Callable[[Progress, int, dict[str, Any] | None], None]  # after each step, and with metrics after each epoch
+
+
+class Trainer:
+    """One model's training in its folder: last.safetensors, best.safetensors, metrics.jsonl, timing.jsonl."""
+
+    def __init__(
+        self,
+        folder: Path,
+        model: nn.Module,
+        train: Features,
+        select: Features,
+        cfg: TrainConfig,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.folder, self.cfg, self.seed, self.device = folder, cfg, seed, device
+        self.train, self.select = train, select
+        self.steps = math.ceil(len(train) / cfg.batch_clips)  # in an epoch
+        self.model = model.to(device)
+        self.optimizer = torch.optim.AdamW(model.parameters(), cfg.learning_rate, weight_decay=cfg.weight_decay)
+        self.last = folder / "last.safetensors"
+        self.progress = load_checkpoint(self.last, model, self.optimizer) if self.last.exists() else self._begin()
+        self._cut_back("metrics.jsonl")
+        self._cut_back("timing.jsonl")
+
+    @property
+    def finished(self) -> bool:
+        done = self.progress
+        return done.epoch >= self.cfg.epochs or done.epoch - done.best_epoch >= self.cfg.patience
+
+    def run(self, stop: Callable[[], Any], tell: Tell) -> None:
+        """Trains to the end. When `stop()` turns true, saves and raises Stopped."""
+        saved = time.monotonic()
+        while not self.finished:
+            started = time.monotonic()
+            for batch in self._rest_of_epoch():
+                self._step(batch)
+                tell(self.progress, self.steps, None)
+                if stop():
+                    self.progress.seconds += time.monotonic() - started
+                    self._save()
+                    raise Stopped(str(stop()))
+                if time.monotonic() - saved > self.cfg.checkpoint_minutes * 60:
+                    self._save()
+                    saved = time.monotonic()
+            trained_s = time.monotonic() - started
+            metrics = self._end_epoch()
+            self.progress.seconds += time.monotonic() - started
+            self._note(
+                "timing.jsonl", {"epoch": self.progress.epoch, "train_s": trained_s, "seconds": self.progress.seconds}
+            )
+            self._save()
+            saved = time.monotonic()
+            tell(self.progress, self.steps, metrics)
+
+    def _begin(self) -> Progress:
+        self.model.inputs.learn(to_device(b, self.device) for _, b in self.train.batches(self.cfg.batch_clips))  # type: ignore[union-attr, operator]
+        return Progress()
+
+    def _rest_of_epoch(self) -> Iterator[Batch]:
+        """The batches still to do, the next one read while this one is computed."""
+        order = np.random.default_rng(seed_of(self.seed, "epoch", self.progress.epoch)).permutation(len(self.train))
+        first = self.progress.step - self.progress.epoch * self.steps
+        parts = [order[n * self.cfg.batch_clips : (n + 1) * self.cfg.batch_clips] for n in range(first, self.steps)]
+        with ThreadPoolExecutor(1) as reader:
+            ahead = [reader.submit(self.train.batch, part) for part in parts[:1]]
+            for following in [*parts[1:], None]:
+                batch = ahead.pop().result()
+                if following is not None:
+                    ahead.append(reader.submit(self.train.batch, following))
+                yield to_device(batch, self.device)
+
+    def _step(self, batch: Batch) -> None:
+        step = self.progress.step
+        torch.manual_seed(seed_of(self.seed, "step", step))
+        if self.cfg.spec_augment:
+            batch = hide_stripes(batch, np.random.default_rng(seed_of(self.seed, "stripes", step)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(step, self.cfg.epochs * self.steps, self.cfg.learning_rate)
+        self.model.train()
+        loss = F.binary_cross_entropy_with_logits(self.model(batch), batch.targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg.clip_norm)
+        self.optimizer.step()
+        self.progress.step += 1
+        self.progress.loss_sum += float(loss.detach())
+
+    def _end_epoch(self) -> dict[str, Any]:
+        progress = self.progress
+        logits = logits_of(self.model, self.select, self.cfg.batch_clips, self.device)
+        metrics = {
+            "epoch": progress.epoch + 1,
+            "train_loss": progress.loss_sum / self.steps,
+            **select_metrics(logits, self.select),
+        }
+        progress.epoch, progress.loss_sum = progress.epoch + 1, 0.0
+        if metrics["select_score"] < progress.best_score:
+            progress.best_score, progress.best_epoch = metrics["select_score"], progress.epoch
+            save_checkpoint(
+                self.folder / "best.safetensors", self.model, None, Progress(**vars(progress) | {"seconds": 0.0})
+            )
+        self._note("metrics.jsonl", metrics)
+        return metrics
+
+    def _save(self) -> None:
+        save_checkpoint(self.last, self.model, self.optimizer, self.progress)
+
+    def _note(self, name: str, row: dict[str, Any]) -> None:
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _cut_back(self, name: str) -> None:
+        """What a killed training wrote after its last checkpoint is written again."""
+        path = self.folder / name
+        if path.exists():
+            kept = [row for row in read_lines(path) if row["epoch"] <= self.progress.epoch]
+            write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def select_metrics(logits: NDArray[np.float64], select: Features) -> dict[str, float]:
+    """Loss and official score (uncalibrated) on *select*, by which the model is chosen."""
+    targets = targets_of(select)
+    score = official_score(targets, 1 / (1 + np.exp(-logits)))
+    loss = float(F.binary_cross_entropy_with_logits(torch.from_numpy(logits), torch.from_numpy(targets)))
+    return {"select_loss": loss, "select_score": score.score, "select_auc": score.auc}
+
+
+def targets_of(features: Features) -> NDArray[np.float64]:
+    return np.array([[row["fake"], row["real"]] for row in features.rows], float)
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Rises in a line over the first tenth, then falls along a cosine to nearly 0."""
+    warm = max(1, round(WARM_UP * steps))
+    if step < warm:
+        return peak * (step + 1) / warm
+    return peak * max(0.01, 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))))
+
+
+def hide_stripes(batch: Batch, rng: np.random.Generator) -> Batch:
+    """SpecAugment (Park et al. 2019): stripes of time and of mel bands get the clip's mean; another draw a clip."""
+    mel, (clips, mels, frames) = batch.mel, batch.mel.shape
+    hidden = torch.zeros((clips, mels, frames), dtype=torch.bool)
+    for clip in range(clips):
+        for _ in range(STRIPES):
+            width, height = rng.integers(0, HIDDEN_FRAMES + 1), rng.integers(0, HIDDEN_MELS + 1)
+            at, low = rng.integers(0, frames), rng.integers(0, mels)
+            hidden[clip, :, at : at + width] = True
+            hidden[clip, low : low + height] = True
+    mean: Tensor = mel.mean((1, 2), keepdim=True)
+    return batch._replace(mel=torch.where(hidden.to(mel.device), mean, mel))

@@ -1,0 +1,127 @@
+"""The main model: mel -> CNN, temporal features -> bidirectional RNN, concatenated -> MLP -> (fake, real).
+
+Norms look at one clip only, padding is masked everywhere, and no sequence is packed:
+a clip's answer does not depend on its neighbours in the batch nor on how far it is padded.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from app.features.store import Batch
+from app.models.inputs import Inputs
+
+RNN_STRIDE = 4  # frames a step of the RNN
+
+
+class Crnn(nn.Module):
+    trains_in_closed_form = False
+
+    def __init__(
+        self, mels: int, channels: tuple[str, ...], cnn_channels: tuple[int, ...], rnn_hidden: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.inputs = Inputs(mels, channels)
+        widths = [1, *cnn_channels]
+        self.stages = nn.ModuleList(Stage(a, b) for a, b in pairwise(widths))
+        heights = mels
+        for _ in cnn_channels:
+            heights = (heights + 1) // 2
+        self.seen = Pool(cnn_channels[-1] * heights, dropout)
+        self.shrink = nn.Conv1d(len(channels), rnn_hidden, 2 * RNN_STRIDE + 1, RNN_STRIDE, RNN_STRIDE)
+        self.forwards = nn.GRU(rnn_hidden, rnn_hidden, batch_first=True)
+        self.backwards = nn.GRU(rnn_hidden, rnn_hidden, batch_first=True)
+        self.heard = Pool(2 * rnn_hidden, dropout)
+        self.head = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(self.seen.width + self.heard.width, 128),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(128, 2),
+        )
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(clips, 2) logits."""
+        mel, temporal, mask = self.inputs(batch)
+        return self.head(torch.cat([self.look(mel, mask), self.listen(temporal, mask)], -1))
+
+    def look(self, mel: Tensor, mask: Tensor) -> Tensor:
+        values = mel[:, None]
+        for stage in self.stages:
+            mask = mask[..., ::2]
+            values = stage(values, mask)
+        return self.seen(values.flatten(1, 2), mask)
+
+    def listen(self, temporal: Tensor, mask: Tensor) -> Tensor:
+        mask = mask[..., ::RNN_STRIDE]
+        steps = F.gelu(self.shrink(temporal)) * mask
+        steps = steps.transpose(1, 2)
+        lengths = mask.sum((1, 2)).long()
+        there, _ = self.forwards(steps)
+        back, _ = self.backwards(reversed_within(steps, lengths))
+        both = torch.cat([there, reversed_within(back, lengths)], -1).transpose(1, 2)
+        return self.heard(both * mask, mask)
+
+
+class Stage(nn.Module):
+    """Halves both axes, then one residual convolution."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.halve = nn.Conv2d(before, after, 3 if before > 1 else 5, 2, 1 if before > 1 else 2)
+        self.norm = ClipNorm(after)
+        self.deepen = nn.Conv2d(after, after, 3, 1, 1) if before > 1 else None
+        self.norm_deep = ClipNorm(after)
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        mask = mask[:, None]
+        values = F.relu(self.norm(self.halve(values) * mask, mask)) * mask
+        if self.deepen is not None:
+            values = F.relu(values + self.norm_deep(self.deepen(values) * mask, mask)) * mask
+        return values
+
+
+class ClipNorm(nn.Module):
+    """Zero mean and unit spread over all sound positions of one clip, then a gain and a bias for each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """values: (clips, channels, height, frames), 0 where mask (clips, 1, 1, frames) is 0."""
+        count = mask.sum((1, 2, 3), keepdim=True).clamp_min(1.0) * values.shape[1] * values.shape[2]
+        mean = values.sum((1, 2, 3), keepdim=True) / count
+        square = values.square().sum((1, 2, 3), keepdim=True) / count
+        scale = self.gain * (square - mean.square()).clamp_min(0.0).add(1e-5).rsqrt()
+        return values * scale + (self.bias - mean * scale)
+
+
+class Pool(nn.Module):
+    """(clips, features, frames) -> (clips, width): the maximum, and attention: a short fake passage counts."""
+
+    def __init__(self, features: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.score = nn.Conv1d(features, 1, 1)
+        self.width = 2 * features
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        values = self.dropout(values)
+        hidden = mask == 0
+        weights = self.score(values).masked_fill(hidden, -1e4).softmax(-1)
+        highest = values.masked_fill(hidden, -1e4).amax(-1)
+        return torch.cat([(values * weights).sum(-1), highest], -1)
+
+
+def reversed_within(steps: Tensor, lengths: Tensor) -> Tensor:
+    """(clips, steps, features) turned round within each clip's length; padding stays where it is.
+
+    What packing does for a backward RNN, without leaving the device.
+    """
+    index = torch.arange(steps.shape[1], device=steps.device)[None]
+    turned = torch.where(index < lengths[:, None], lengths[:, None] - 1 - index, index)
+    return steps.gather(1, turned[..., None].expand_as(steps))

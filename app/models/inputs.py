@@ -1,0 +1,85 @@
+"""From stored features to what a network sees: fixed transforms, then the training set's mean and spread."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from app.features.store import Batch
+
+SPREAD = 1e-4  # no channel is divided by less
+
+
+class Inputs(nn.Module):
+    """Normalises a batch. Its statistics are learned once by `learn`, and saved with the weights.
+
+    Level is taken out of the mel map and of the RMS, clip by clip: how loud a clip is
+    says nothing. Padding is 0 afterwards.
+    """
+
+    mel_mean: Tensor
+    mel_std: Tensor
+    temporal_mean: Tensor
+    temporal_std: Tensor
+
+    def __init__(self, mels: int, channels: tuple[str, ...]) -> None:
+        super().__init__()
+        self.channels = channels
+        for name, size in (("mel", mels), ("temporal", len(channels))):
+            self.register_buffer(f"{name}_mean", torch.zeros(size, 1))
+            self.register_buffer(f"{name}_std", torch.ones(size, 1))
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns mel (clips, mels, frames), temporal (clips, channels, frames), mask (clips, 1, frames) of 0 and 1."""
+        mel, temporal, mask = self._transformed(batch)
+        mel = (mel - self.mel_mean) / self.mel_std
+        temporal = (temporal - self.temporal_mean) / self.temporal_std
+        return mel.clamp(-8, 8) * mask, temporal.clamp(-8, 8) * mask, mask
+
+    @torch.no_grad()
+    def learn(self, batches: Iterable[Batch]) -> None:
+        """Mean and spread of every band and channel over the sound frames of `batches`."""
+        sums: dict[str, Tensor] = {}
+        for batch in batches:
+            mel, temporal, mask = self._transformed(batch)
+            for name, values in (("mel", mel), ("temporal", temporal)):
+                values = values.double() * mask
+                moments = torch.stack([values.sum((0, 2)), values.square().sum((0, 2))])
+                sums[name] = sums.get(name, torch.zeros_like(moments)) + moments
+            sums["count"] = sums.get("count", torch.zeros((), dtype=torch.float64)) + mask.sum().cpu()
+        for name in ("mel", "temporal"):
+            mean, square = sums[name] / sums["count"]
+            std = (square - mean.square()).clamp_min(0).sqrt().clamp_min(SPREAD)
+            getattr(self, f"{name}_mean").copy_(mean[:, None])
+            getattr(self, f"{name}_std").copy_(std[:, None])
+
+    def _transformed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        frames = batch.mel.shape[-1]
+        mask = (torch.arange(frames, device=batch.mel.device) < batch.frames[:, None])[:, None].float()
+        # within 80 dB of the loudest: below lies only rounding
+        mel = torch.maximum(batch.mel, batch.mel.amax((1, 2), keepdim=True) - 80.0)
+        rows = [_transform(name, batch.temporal[:, k]) for k, name in enumerate(self.channels)]
+        temporal = torch.stack(rows, 1)
+        if "rms" in self.channels:
+            level = self.channels.index("rms")
+            temporal[:, level] -= _clip_mean(temporal[:, level], mask[:, 0])
+        mel = mel - _clip_mean(mel.mean(1), mask[:, 0])[:, :, None]
+        return mel, temporal, mask
+
+
+def _transform(name: str, values: Tensor) -> Tensor:
+    """Scales as the ear has them: octaves for pitch, logarithms for what spans decades."""
+    if name == "f0_hz":
+        return torch.where(values > 0, (values.clamp_min(1.0) / 150.0).log2(), torch.zeros_like(values))
+    if name.endswith("_hz"):
+        return (values.clamp_min(0.0) + 100.0).log2()
+    if name in ("flatness", "flux"):
+        return (values.clamp_min(0.0) + 1e-5).log10()
+    if name == "rms":
+        return 20 * values.clamp_min(1e-5).log10()
+    return values
+
+
+def _clip_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """(clips, frames) -> (clips, 1), over the sound frames."""
+    return (values * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp_min(1.0)

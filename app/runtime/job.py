@@ -1,0 +1,133 @@
+"""A job at work on its stage: what is computed once stays, what is missing is done, and it says so.
+
+with open_job(run, "denoise", spec) as job:
+    if not job.complete:
+        job.run(denoise_shard, shards, config=run.config)
+"""
+
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.errors import Stopped, UserError
+from app.runtime.desk import Desk, at_work, span
+from app.runtime.files import fingerprint, read_json, write_json
+from app.runtime.run import Run
+from app.runtime.shards import Shard, clear_drafts, receipt_of
+from app.runtime.workers import ShardWork, run_here, run_shards
+
+FAILED_CLIPS = 20  # so many clips may always fail; beyond, the share runtime.max_failed counts
+
+
+def stage_name(spec: dict[str, Any]) -> str:
+    """JOB-FINGERPRINT of {"job", "version", "config", "inputs"}."""
+    return f"{spec['job']}-{fingerprint(spec)}"
+
+
+def is_complete(stage: Path) -> bool:
+    """All planned shards have their receipt."""
+    plan = (read_json(stage / "stage.json") or {}).get("shards")
+    return plan is not None and all((stage / "shards" / name / "receipt.json").exists() for name in plan)
+
+
+def counts(stage: Path) -> tuple[int, int]:
+    """(clips, failed) of a stage, from the receipts of the shards that took clips in."""
+    plan = read_json(stage / "stage.json") or {}
+    names = [name for name in plan.get("shards", ()) if name not in plan.get("joined", ())]
+    receipts = [receipt for name in names if (receipt := receipt_of(stage / "shards", name))]
+    return sum(r["clips"] for r in receipts), sum(r["failed"] for r in receipts)
+
+
+class Job(Desk):
+    """Work on one stage."""
+
+    def __init__(self, run: Run, spec: dict[str, Any], label: str) -> None:
+        super().__init__(run, run.runs / "stages" / stage_name(spec), spec["job"], label)
+        self.spec = spec
+        self.shards = self.folder / "shards"
+        self.complete = is_complete(self.folder)
+
+    def run(
+        self, work: ShardWork, shards: list[Shard], *, preload: str | None, after: tuple[str, ...] = (), **args: Any
+    ) -> None:
+        """Computes the shards that have no receipt yet, each by `work(shard, out, **args)` in a worker process.
+
+        preload: the module whose import is dear, loaded once for all workers; None: no
+        workers, this process does it (it may hold a GPU). after: names
+        of shards that the job itself makes from these, and without which the stage is not whole.
+        """
+        self.plan([shard.name for shard in shards], after)
+        todo = [shard for shard in shards if receipt_of(self.shards, shard.name) is None]
+        kept = [r for s in shards if (r := receipt_of(self.shards, s.name))]
+        total = sum(len(shard.rows) for shard in shards)
+        before = total - sum(len(shard.rows) for shard in todo)
+        clips, failed = before, sum(r["failed"] for r in kept)
+        if kept:
+            self.say(f"{len(kept)} of {len(shards)} shards are done already")
+        started = time.monotonic()
+        self.status.update(done=len(kept), total=len(shards), clips=clips, failed=failed)
+        self._too_many(failed, total)
+        workers = max(1, min(self.run_.workers, len(todo)))
+        done = len(kept)
+        if preload is None:
+            results = run_here(work, todo, self.shards, args, self.run_.stop)
+        else:
+            results = run_shards(work, todo, self.shards, args, workers, self.run_.stop, preload)
+        for _, good, bad in results:
+            done, clips, failed = done + 1, clips + good + bad, failed + bad
+            rate = (clips - before) / (time.monotonic() - started)
+            eta = (total - clips) / rate
+            self.status.update(done=done, clips=clips, failed=failed, rate=round(rate, 2), eta_s=round(eta))
+            self.say(
+                f"{done}/{len(shards)} shards  {clips} clips  {failed} failed  {rate:.1f} clips/s  eta {span(eta)}"
+            )
+            self._too_many(failed, total)
+        if done < len(shards):
+            raise Stopped(self.run_.stop.reason)
+
+    def plan(self, names: list[str], joined: tuple[str, ...] = ()) -> None:
+        """Notes which shards make the stage whole; `joined` ones are made from the others and add no clips."""
+        known = read_json(self.folder / "stage.json") or {}
+        new = {**known, "shards": [*names, *joined], "joined": list(joined)}
+        if known != new:
+            write_json(self.folder / "stage.json", new)
+
+    def _too_many(self, failed: int, total: int) -> None:
+        share = self.run_.config.runtime.max_failed
+        if failed > FAILED_CLIPS and failed > share * total:
+            raise UserError(
+                f"{self.label}: {failed} of {total} clips failed, more than runtime.max_failed = {share:.1%}",
+                f"their causes are in {self.shards}/*/failed.jsonl; mend the corpus, or raise runtime.max_failed",
+            )
+
+
+@contextmanager
+def open_job(run: Run, part: str, spec: dict[str, Any]) -> Iterator[Job]:
+    """A job on the stage that `spec` names; `part` is its place in the run's flow (stages.json).
+
+    One job at a time: a second is refused, naming host and progress of the first.
+    On leaving, the stage's status says done, stopped or failed, and counts are told.
+    """
+    job = Job(run, spec, part)
+    if job.complete:
+        run.note_stage(part, job.folder.name)
+        clips, failed = counts(job.folder)
+        job.say(f"done already: {clips} clips, {failed} failed  ({job.folder})")
+        job._too_many(failed, clips + failed)
+        yield job
+        return
+    with at_work(job):
+        if read_json(job.folder / "stage.json") is None:
+            made_on = {"machine": platform.machine(), "python": platform.python_version()}
+            write_json(job.folder / "stage.json", {**spec, "made_on": made_on})
+        clear_drafts(job.shards)
+        yield job
+        job.complete = is_complete(job.folder)
+        if not job.complete:
+            raise RuntimeError(f"{job.folder}: not all planned shards have a receipt")
+        run.note_stage(part, job.folder.name)
+    clips, failed = counts(job.folder)
+    job.say(f"done: in {clips + failed} = out {clips} + failed {failed}  ({job.folder})")

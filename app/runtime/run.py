@@ -1,0 +1,141 @@
+"""A run: one config, one corpus, one folder. And the command line that all jobs share."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from app.config import Config, load_config
+from app.errors import ACT, DONE, STOPPED, Stopped, UserError
+from app.runtime.files import read_json, write_atomic, write_json
+from app.runtime.machine import lower_priority, one_thread_each, workers_for
+from app.runtime.stop import StopFlag
+
+
+@dataclass(frozen=True)
+class Run:
+    name: str
+    config: Config
+    config_path: Path
+    data: Path  # the corpus
+    runs: Path  # where everything that jobs make goes
+    stop: StopFlag
+
+    @property
+    def folder(self) -> Path:
+        return self.runs / self.name
+
+    @property
+    def workers(self) -> int:
+        return workers_for(self.config.runtime.workers)
+
+    def note_config(self) -> None:
+        """Leaves the merged config in the run folder, for people and for the report."""
+        text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        path = self.folder / "config.yaml"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_atomic(path, text)
+
+    def stages(self) -> dict[str, str]:
+        """Which stage folders this run stands on: part of the flow -> folder name."""
+        return read_json(self.folder / "stages.json") or {}
+
+    def note_stage(self, part: str, folder_name: str) -> None:
+        stages = self.stages()
+        if stages.get(part) != folder_name:
+            write_json(self.folder / "stages.json", {**stages, part: folder_name})
+        link = self.folder / "stages" / part
+        target = Path("../../stages") / folder_name
+        if part != "corpus" and (not link.is_symlink() or link.readlink() != target):
+            link.parent.mkdir(parents=True, exist_ok=True)
+            draft = link.with_name(f".{part}.{os.getpid()}")
+            draft.unlink(missing_ok=True)
+            draft.symlink_to(target)
+            draft.replace(link)
+
+
+def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParser], None] | None = None) -> int:
+    """Parses, wires, runs `job`; a user's error is told without a traceback. Returns the exit code."""
+    name = job.__name__
+    try:
+        run = _open_run(name, job.__doc__ or "", extra)
+        job(run)
+        return DONE
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return ACT
+    except Stopped as stopped:
+        print(f"{name}: stopped ({stopped}); what is done is kept, the same command goes on", file=sys.stderr)
+        return STOPPED
+    except OSError as error:
+        if error.errno not in _MENDABLE:
+            raise
+        print(f"{name}: {error}\n  fix: {_MENDABLE[error.errno]}, then the same command goes on", file=sys.stderr)
+        return ACT
+    except Exception:
+        traceback.print_exc()
+        print(f"{name}: this is a bug of ours; what is done is kept", file=sys.stderr)
+        return 1
+
+
+_MENDABLE = {
+    28: "free disk space where RUNS lies",
+    122: "your disk quota is used up: free space where RUNS lies",
+    30: "RUNS lies on a read-only disk: choose another with RUNS=...",
+    13: "give yourself the right to that path, or choose others with DATA=... RUNS=...",
+}
+
+
+def _open_run(job: str, doc: str, extra: Callable[[argparse.ArgumentParser], None] | None) -> Run:
+    parser = argparse.ArgumentParser(prog=f"python -m jobs.{job}", description=doc.splitlines()[0])
+    env = os.environ.get
+    parser.add_argument("--config", default=env("CONFIG") or "configs/default.yaml", help="the run's YAML (CONFIG)")
+    parser.add_argument("--run", default=env("RUN"), help="name of the run (RUN); default: the config's file name")
+    parser.add_argument("--data", default=env("DATA") or "data", help="the corpus, read only (DATA)")
+    parser.add_argument("--runs", default=env("RUNS") or "runs", help="where all that jobs make goes (RUNS)")
+    parser.add_argument(
+        "--workers", type=int, default=_whole("WORKERS"), help="processes (WORKERS); default: half of the cores"
+    )
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default=env("DEVICE") or None, help="DEVICE")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one config key")
+    if extra:
+        extra(parser)
+    args = parser.parse_args()
+    overrides: dict[str, Any] = {}
+    for item in args.set:
+        key, _, value = item.partition("=")
+        overrides[key] = yaml.safe_load(value)
+    overrides |= {k: v for k, v in _extra_values(args).items() if v is not None}
+    if args.workers is not None:
+        overrides["runtime.workers"] = args.workers
+    if args.device is not None:
+        overrides["runtime.device"] = args.device
+    path = Path(args.config)
+    config = load_config(path, overrides)
+    one_thread_each()
+    lower_priority(config.runtime.nice)
+    stop = StopFlag()
+    stop.listen()
+    run = Run(args.run or path.stem, config, path, Path(args.data), Path(args.runs), stop)
+    if Path(run.name).name != run.name or run.name in ("stages", ".", ".."):
+        raise UserError(f"RUN={run.name} is no name for a run", "use letters, digits, '-' and '_'")
+    run.note_config()
+    return run
+
+
+def _extra_values(args: argparse.Namespace) -> dict[str, Any]:
+    """Values of a job's own options whose name is a config key (dest 'infer.model' and the like)."""
+    return {key: value for key, value in vars(args).items() if "." in key}
+
+
+def _whole(name: str) -> int | None:
+    text = os.environ.get(name, "")
+    if text and not text.isdigit():
+        raise UserError(f"{name}={text} is not a whole number", f"for example {name}=4")
+    return int(text) if text else None

@@ -1,0 +1,113 @@
+"""A few processes that compute shards. The parent counts, logs and listens; only workers touch audio.
+
+A worker does a whole shard and commits it itself. One that dies (segfault, OOM
+killer) costs its shard one more try; what was committed stays committed.
+"""
+
+import multiprocessing as mp
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+from app.errors import Stopped, UserError
+from app.runtime.shards import Shard, commit
+from app.runtime.stop import StopFlag
+
+ShardWork = Callable[..., None]  # (shard, out, **args): fills the draft
+TRIES = 3
+_stop_event: Event | None = None
+
+
+def leave_if_stopped() -> None:
+    """Called by workers between clips: raises Stopped, which drops the draft, once the parent was told to stop."""
+    if _stop_event is not None and _stop_event.is_set():
+        raise Stopped
+
+
+def run_shards(
+    work: ShardWork, todo: list[Shard], shards: Path, args: dict[str, Any], workers: int, stop: StopFlag, preload: str
+) -> Iterator[tuple[str, int, int]]:
+    """Computes `todo` in `workers` processes; yields (shard, clips, failed) as each is committed.
+
+    Ends early, without an error, when `stop` is raised: what is in hand is dropped
+    at the next clip and done again next time. Raises UserError when a shard killed
+    its worker three times; an exception in `work` is passed on as it is.
+    """
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload([preload])  # libraries are loaded once and shared by all workers
+    event = context.Event()
+    waiting, deaths = list(reversed(todo)), dict.fromkeys((shard.name for shard in todo), 0)
+    while waiting and not stop:
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(event,))
+        running: dict[Future[tuple[str, int, int]], Shard] = {}
+        try:
+            while (waiting or running) and not (stop and not running):
+                while waiting and len(running) < workers and not stop:
+                    shard = waiting.pop()
+                    running[pool.submit(_do_shard, work, shard, shards, args)] = shard
+                if stop:
+                    event.set()
+                finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    try:
+                        yield future.result()
+                    except Stopped:
+                        pass
+                    # only now: a broken pool must still know what it held
+                    running.pop(future)
+        except BrokenProcessPool:
+            lost = list(running.values())
+            for shard in lost:
+                deaths[shard.name] += 1
+                if deaths[shard.name] >= TRIES:
+                    raise UserError(
+                        f"shard {shard.name} ({shard.rows[0]['id']} ... {shard.rows[-1]['id']}): "
+                        f"its worker was killed {TRIES} times, out of memory or by a crash in a library",
+                        "free memory, or use fewer WORKERS",
+                    ) from None
+            waiting += reversed(lost)
+            time.sleep(1.0)
+        finally:
+            event.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            if not stop:
+                event.clear()
+
+
+def run_here(
+    work: ShardWork, todo: list[Shard], shards: Path, args: dict[str, Any], stop: StopFlag
+) -> Iterator[tuple[str, int, int]]:
+    """As run_shards, in this very process; `work` asks `args` for the stop flag itself if its shards are long."""
+    for shard in todo:
+        if stop:
+            return
+        yield _do_shard(work, shard, shards, args)
+
+
+def _do_shard(work: ShardWork, shard: Shard, shards: Path, args: dict[str, Any]) -> tuple[str, int, int]:
+    with commit(shards, shard.name) as out:
+        work(shard, out, **args)
+        out.account_for(shard)
+    return shard.name, len(shard.rows) - len(out.failed), len(out.failed)
+
+
+def _start_worker(event: Event) -> None:
+    global _stop_event
+    _stop_event = event
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # the parent hears them and tells us
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    """A worker whose parent was killed must not stay behind, holding memory that is somebody else's."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

@@ -1,0 +1,65 @@
+"""All that is said about the scores of one data set, put together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from numpy.typing import ArrayLike
+
+from app.scoring.bootstrap import Interval, bootstrap_interval
+from app.scoring.curves import Reliability, Roc, reliability_curves, roc_curves
+from app.scoring.ece import EceFloor, ece_floor
+from app.scoring.floors import Floor, floors
+from app.scoring.metrics import Score, official_score, partial_score
+from app.scoring.mistakes import Mistake, worst_mistakes
+from app.scoring.slices import SliceTable, slice_tables
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One data set: a headline, and what stands behind it."""
+
+    name: str
+    clips: int
+    score: Score
+    interval: Interval  # of score.score
+    ece_floor: EceFloor
+    floors: tuple[Floor, ...] = ()
+    rocs: tuple[Roc, ...] = ()
+    before: tuple[Reliability, ...] = ()  # without temperature; () if not known
+    after: tuple[Reliability, ...] = ()
+    slices: tuple[SliceTable, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
+
+
+def evaluate_scores(
+    name: str,
+    clips: Sequence[str],
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    uncalibrated: ArrayLike | None = None,
+    details: Mapping[str, Sequence[object]] | None = None,
+    bins: int = 10,
+    resamples: int = 500,
+    seed: int = 0,
+) -> Evaluation:
+    """Everything the report shows of one data set.
+
+    clips: ids; labels, scores, uncalibrated (the scores before temperature):
+    (clips, 2), columns (fake, real). details: column -> a value a clip, for the
+    slices. What one class alone leaves undefined is nan. Raises ValueError on
+    wrong shapes, values or lengths.
+    """
+    return Evaluation(
+        name=name,
+        clips=len(clips),
+        score=partial_score(labels, scores, bins),
+        interval=bootstrap_interval(labels, scores, lambda y, p: official_score(y, p, bins).score, resamples, seed),
+        ece_floor=ece_floor(scores, seed=seed, bins=bins),
+        floors=tuple(floors(labels, bins)),
+        rocs=tuple(roc_curves(labels, scores)),
+        before=() if uncalibrated is None else tuple(reliability_curves(labels, uncalibrated, bins)),
+        after=tuple(reliability_curves(labels, scores, bins)),
+        slices=tuple(slice_tables(labels, scores, details or {})),
+        mistakes=tuple(worst_mistakes(clips, labels, scores)),
+    )

@@ -1,0 +1,87 @@
+"""One HTML file that tells how a run went: no network, no script, readable on a phone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from app.scoring.evaluation import Evaluation
+from app.scoring.files import replacing
+from app.scoring.report_parts import Training, curve_panels, slice_cells, terms_table, training_panels
+from app.scoring.table import Table, duration, number
+
+SCALE_END = 0.5  # right end of the score scale; what scores worse sits at it
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One trained model. temperature: (fake, real)."""
+
+    name: str
+    select_score: float | None
+    temperature: tuple[float, float] | None
+    seconds: float | None
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job of the run, as its status files tell."""
+
+    job: str
+    clips: int | None
+    failed: int | None
+    seconds: float | None
+    peak_mb: float | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page shows; any part may be empty, and is then left out."""
+
+    run: str
+    when: str
+    evaluations: Sequence[Evaluation] = ()
+    notes: Sequence[str] = ()
+    models: Sequence[ModelRow] = ()
+    training: Training = field(default_factory=dict)
+    audit: Sequence[str] = ()
+    audit_table: Table | None = None
+    splits: Table | None = None
+    mix: Table | None = None
+    jobs: Sequence[JobRow] = ()
+    commands: Sequence[str] = ()
+    config_yaml: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Writes the page whole or not at all; everything in `report` is shown as text, never as markup."""
+    page = render(report)
+    with replacing(path) as draft:
+        draft.write_text(page, encoding="utf-8")
+
+
+def render(report: Report) -> str:
+    """The page as a string."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "duration": duration, "percent": _percent}
+    return environment.get_template("report.html.j2").render(
+        r=report,
+        training=training_panels(report.training),
+        curves=curve_panels(report.evaluations),
+        slices=slice_cells(report.evaluations),
+        terms=terms_table(report.evaluations),
+    )
+
+
+def _percent(score: float) -> str:
+    """Place of a score on its scale, in percent of the width."""
+    return f"{100 * min(max(score, 0.0), SCALE_END) / SCALE_END:.2f}"

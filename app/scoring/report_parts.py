@@ -1,0 +1,87 @@
+"""Tables and figures of the report, from the evaluations."""
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from app.scoring.evaluation import Evaluation
+from app.scoring.figures import reliability_figure, roc_figure, training_figure
+from app.scoring.table import Cell, Table, number
+
+# model -> epochs, each with epoch, train_loss, select_loss, select_score, select_auc
+Training = Mapping[str, Sequence[Mapping[str, float | None]]]
+LOSSES = {"train_loss": "loss, training", "select_loss": "loss, select"}
+Panel = tuple[str, Markup]  # caption, and an SVG of ours: of text from outside it holds the escaped alt alone
+SCORES = {"select_auc": "AUC, select", "select_score": "score, select"}
+
+
+def terms_table(evaluations: Sequence[Evaluation]) -> Table:
+    """Each data set, then its floors."""
+    rows: list[list[Cell]] = []
+    for e in evaluations:
+        chance = f"{number(e.ece_floor.mean)} ({number(e.ece_floor.low)} to {number(e.ece_floor.high)})"
+        entries = [(e.name, e.score, chance.replace(" ", "\N{NO-BREAK SPACE}"))]
+        entries += [(f"{e.name}: {f.name}", f.score, "–") for f in e.floors]
+        for name, s, floor in entries:
+            rows.append([name, s.score, s.fake_auc, s.real_auc, s.fake_brier, s.real_brier, s.ece, floor])
+            rows[-1] += [s.corrected_ece, s.corrected_score]
+    columns = ["data set", "score", "AUC fake", "AUC real", "Brier fake", "Brier real", "ECE", "ECE by chance"]
+    floors = [i for i, row in enumerate(rows) if row[0] not in {e.name for e in evaluations}]
+    return Table(
+        "Terms of the score",
+        [*columns, "ECE corrected", "score corrected"],
+        rows,
+        "score = 0.5 (1 - mean AUC) + 0.25 mean Brier + 0.25 mean ECE; lower is better. ECE by chance: what a perfectly"
+        " calibrated model would show on so many clips (mean, 95 %). Corrected: the contest's ECE counts a score on a"
+        " bin edge in two different bins; here in one.",
+        floors,
+    )
+
+
+def slice_cells(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[Table]]]:
+    """Data set -> its slice tables as tables of cells; without any, it is left out."""
+    columns = ["clips", "p_fake", "p_real", "AUC fake", "AUC real", "EER fake"]
+    return [
+        (
+            e.name,
+            [
+                Table(
+                    f"By {table.column}",
+                    [table.column, *columns],
+                    [[s.name, s.clips, s.p_fake, s.p_real, s.fake_auc, s.real_auc, s.fake_eer] for s in table.rows],
+                    f"Means of p; AUC and EER against {table.against}.",
+                )
+                for table in e.slices
+            ],
+        )
+        for e in evaluations
+        if e.slices
+    ]
+
+
+def training_panels(training: Training) -> list[Panel]:
+    """Loss, and score with AUC, of each model by epoch."""
+    return [
+        (f"{model}: {what}", Markup(training_figure(epochs, lines, f"{what} of {model} by epoch")))
+        for model, epochs in training.items()
+        if epochs
+        for what, lines in (("loss", LOSSES), ("score and AUC", SCORES))
+    ]
+
+
+def curve_panels(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[Panel]]]:
+    """Data set -> ROC of both columns, then the reliability of each."""
+    groups = []
+    for e in evaluations:
+        panels = []
+        if e.rocs:
+            areas = ", ".join(f"{curve.column} AUC {curve.auc:.3f}" for curve in e.rocs)
+            panels.append(("ROC", Markup(roc_figure(e.rocs, f"ROC on {e.name}: {areas}"))))
+        before = {curve.column: curve for curve in e.before}
+        for curve in e.after:
+            alt = f"Reliability of p_{curve.column} on {e.name}: share of positives against mean score"
+            svg = reliability_figure(before.get(curve.column), curve, alt)
+            panels.append((f"Reliability, {curve.column}", Markup(svg)))
+        if panels:
+            groups.append((e.name, panels))
+    return groups

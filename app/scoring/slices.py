@@ -1,0 +1,136 @@
+"""Where a model is good and where it is not: the same few numbers for parts of the clips."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from app.scoring.arrays import Array, checked
+from app.scoring.roc import auc_or_nan, eer
+
+STATES = ("none", "real", "fake", "real+real", "fake+fake", "real+fake")
+MOST_GROUPS = 12  # of one column: more values than this are no slices, numbers are cut into quarters
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One group of clips; nan where a number is not defined."""
+
+    name: str
+    clips: int
+    p_fake: float  # mean
+    p_real: float  # mean
+    fake_auc: float
+    real_auc: float
+    fake_eer: float
+
+
+@dataclass(frozen=True)
+class SliceTable:
+    """The groups of one column, and against what their AUC and EER are measured."""
+
+    column: str
+    against: str
+    rows: tuple[Slice, ...]
+
+
+def slice_tables(
+    labels: ArrayLike, scores: ArrayLike, details: Mapping[str, Sequence[object]], bins: int = 4
+) -> list[SliceTable]:
+    """A table for each column of `details` that splits the clips.
+
+    labels, scores: (clips, 2). details: column -> one value a clip; None, "" and nan
+    are left out. `state` (real_fake and real+fake are the same) and `attack` have
+    their own comparisons; of the other columns numbers with many values are cut
+    at their quantiles into `bins`, over 12 names become "none" and "any", or no table without a "none".
+    Raises ValueError on wrong shapes or lengths.
+    """
+    y, p = checked(labels, scores)
+    for column, values in details.items():
+        if len(values) != len(y):
+            raise ValueError(f"{column}: {len(values)} values for {len(y)} clips")
+    tables = []
+    for column, values in details.items():
+        if column == "state":
+            tables.append(by_state(y, p, ["" if _absent(v) else str(v).replace("_", "+") for v in values]))
+        elif column == "attack":
+            tables.append(by_attack(y, p, values))
+        else:
+            tables.append(by_column(y, p, column, values, bins))
+    return [table for table in tables if table.rows and (len(table.rows) > 1 or table.column in ("state", "attack"))]
+
+
+def by_state(labels: Array, scores: Array, states: Sequence[str]) -> SliceTable:
+    """Each state against all clips of the opposite label: has it a fake voice, those without one."""
+    rows = []
+    for state in (*STATES, *sorted(set(states) - set(STATES) - {""})):
+        inside = np.array([s == state for s in states])
+        if inside.any():
+            opposite = [~inside & (labels[:, c] != labels[inside][0, c]) for c in (0, 1)]
+            rows.append(_slice(state, labels, scores, inside, opposite[0], opposite[1]))
+    return SliceTable("state", "all clips with the opposite label", tuple(rows))
+
+
+def by_attack(labels: Array, scores: Array, attacks: Sequence[object]) -> SliceTable:
+    """Clips of one attack and no real voice against all clips without a fake voice.
+
+    A clip that names several attacks ("A01+A02") is none's.
+    """
+    names = np.array(["" if _absent(a) else str(a) for a in attacks])
+    without = labels[:, 0] == 0
+    alone = (labels[:, 0] == 1) & (labels[:, 1] == 0)
+    rows = []
+    for name in sorted(set(names[alone]) - {""}):
+        if "+" not in name:
+            inside = alone & (names == name)
+            rows.append(_slice(name, labels, scores, inside, without, np.zeros_like(without)))
+    return SliceTable("attack", "all clips without a fake voice", tuple(rows))
+
+
+def by_column(labels: Array, scores: Array, column: str, values: Sequence[object], bins: int = 4) -> SliceTable:
+    """Each value of a column by itself: its clips with a voice against its clips without."""
+    nobody = np.zeros(len(labels), bool)
+    rows = [_slice(name, labels, scores, inside, nobody, nobody) for name, inside in _groups(values, bins)]
+    return SliceTable(column, "the other clips of the same row", tuple(rows))
+
+
+def _groups(values: Sequence[object], bins: int) -> list[tuple[str, np.ndarray]]:
+    given = [v for v in values if not _absent(v)]
+    names = list(dict.fromkeys(map(str, given)))
+    if len(names) <= MOST_GROUPS:
+        return [(name, np.array([str(v) == name for v in values])) for name in sorted(names)]
+    try:
+        numbers = np.array([np.nan if _absent(v) else float(str(v)) for v in values])
+    except ValueError:
+        plain = np.array([str(v) == "none" for v in values])
+        return [("none", plain), ("any", ~plain & ~np.array([_absent(v) for v in values]))] if plain.any() else []
+    cuts = np.unique(np.nanquantile(numbers, np.linspace(0, 1, bins + 1)))
+    last = len(cuts) - 2
+    return [
+        (f"{low:.3g} to {high:.3g}", (numbers >= low) & ((numbers < high) | ((i == last) & (numbers == high))))
+        for i, (low, high) in enumerate(pairwise(cuts))
+    ]
+
+
+def _absent(value: object) -> bool:
+    return value is None or value == "" or value != value  # the last: nan
+
+
+def _slice(
+    name: str, labels: Array, scores: Array, inside: np.ndarray, fake_others: np.ndarray, real_others: np.ndarray
+) -> Slice:
+    """Means over `inside`; AUC and EER over it and the others of that column."""
+    fake, real = inside | fake_others, inside | real_others
+    fake_auc = auc_or_nan(labels[fake, 0], scores[fake, 0])
+    p_fake, p_real = scores[inside].mean(0).tolist()
+    return Slice(
+        name,
+        int(inside.sum()),
+        p_fake,
+        p_real,
+        fake_auc,
+        auc_or_nan(labels[real, 1], scores[real, 1]),
+        float("nan") if np.isnan(fake_auc) else eer(labels[fake, 0], scores[fake, 0])[0],
+    )

@@ -1,0 +1,64 @@
+"""Decodes each training clip once, resamples it, gates its noise (or not), and keeps its pauses as a noise bank."""
+
+import sys
+from pathlib import Path
+
+from app.config import Config
+from app.corpora.manifest import TRAIN_SPLITS, by_split
+from app.runtime.job import open_job
+from app.runtime.run import Run, job_main
+from app.runtime.shards import Draft, Shard, cut, rows_of
+from app.runtime.workers import leave_if_stopped
+from jobs.chain import need, spec_of
+
+
+def denoise(run: Run) -> None:
+    """Decodes each training clip once, resamples it, gates its noise (or not), and keeps its pauses as a noise bank."""
+    prepared = need(run, "prepare")
+    with open_job(run, "denoise", spec_of(run, "denoise")) as job:
+        if not job.complete:
+            rows = list(by_split(rows_of(prepared, shard="manifest"), *TRAIN_SPLITS))
+            shards = cut(rows, run.config.denoise.shard_clips)
+            preload = "noisereduce" if run.config.denoise.method == "gate" else "app.audio.io"
+            job.run(denoise_shard, shards, preload=preload, data=run.data, config=run.config)
+
+
+def denoise_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
+    """audio.npy and noise.npy: int16 at the run's sample rate, end to end; manifest and noise.jsonl say where."""
+    from app.audio.denoise import gate
+    from app.audio.io import BadClip, load_clip
+    from app.audio.noise import speech_free
+    from app.corpora.sounds import SoundWriter
+    from app.runtime.files import write_lines
+
+    how, limits, rate = config.denoise, config.prepare, config.sample_rate
+    voices, bank = SoundWriter(), SoundWriter()
+    for row in shard.rows:
+        leave_if_stopped()
+        try:
+            clip = load_clip(
+                data / row["path"],
+                rate,
+                min_seconds=limits.min_seconds,
+                max_seconds=limits.max_seconds,
+                silent_dbfs=limits.silent_dbfs,
+            )
+        except BadClip as bad:
+            out.fail(row, bad.cause, bad.detail)
+            continue
+        # before the gate: what a gate leaves in a pause is residue of the voice
+        for start, stop in speech_free(clip.samples, rate, how.bank_below_db, how.bank_segment_s):
+            known = {key: row[key] for key in ("split", "fake", "real", "speaker", "attack")}
+            segment = {"id": f"{row['id']}@{start}", "sample_rate": rate, "sources": [row["id"]], **known}
+            bank.add(segment, clip.samples[start:stop])
+        samples = clip.samples
+        if how.method == "gate":
+            samples = gate(samples, rate, stationary=how.stationary, reduction=how.reduction)
+        out.done(voices.add({**row, "sample_rate": rate}, samples))
+    voices.save(out.path / "audio.npy")
+    bank.save(out.path / "noise.npy")
+    write_lines(out.path / "noise.jsonl", bank.rows)
+
+
+if __name__ == "__main__":
+    sys.exit(job_main(denoise))

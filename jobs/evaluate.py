@@ -1,0 +1,247 @@
+"""Scores the chosen model on validation and, with FINAL=1, on the test labels; writes the report."""
+
+import csv
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from app.config import Config
+from app.errors import UserError
+from app.runtime.files import read_json, read_lines, write_json
+from app.runtime.job import counts
+from app.runtime.run import Run, job_main
+from app.runtime.shards import rows_of
+from app.runtime.status import read_status
+from jobs.chain import need
+from jobs.mix import summary_rows
+from jobs.models import chosen_model, trained_models
+from jobs.terminal import table
+
+FEW_CLIPS = 200  # below, a score is said to prove nothing
+
+
+def evaluate(run: Run) -> None:
+    """Scores the chosen model on validation and, with FINAL=1, on the test labels; writes the report."""
+    from app.scoring.report import write_report
+
+    model, stages = chosen_model(run), _stages(run)
+    notes, evaluations = [], _validation(run, model, need(run, "extract"))
+    final = run.config.evaluate.final or os.environ.get("FINAL") == "1"
+    labels = run.data / (run.config.test.labels or "")
+    if final and run.config.test.labels and labels.exists():
+        evaluations.insert(0, _test(run, model, labels))
+        _log_look(run, model, evaluations[0])
+    elif run.config.test.labels and labels.exists():
+        notes.append("Validation only: the test labels were not looked at (FINAL=1 does, and each look is logged).")
+    else:
+        notes.append("Validation only: this corpus has no test labels.")
+    small = [e for e in evaluations if e.clips < FEW_CLIPS]
+    if small:
+        sizes = ", ".join(f"{e.name}: {e.clips}" for e in small)
+        notes.append(
+            f"Plumbing, not proof: so few clips show that the road works, not how good the model is ({sizes})."
+        )
+    path = run.folder / "report" / "index.html"
+    write_report(path, _report(run, model, evaluations, notes, stages))
+    summary = [_line(e) for e in evaluations]
+    write_json(run.folder / "metrics.json", {"run": run.name, "model": model["name"], "data": summary, "notes": notes})
+    _show(model, evaluations)
+    for note in notes:
+        print(f"  {note}", file=sys.stderr)
+    print(f"evaluate  report: {path}", file=sys.stderr)
+    if (run.folder / "submission.csv").exists():
+        print(f"evaluate  submission: {run.folder / 'submission.csv'}", file=sys.stderr)
+
+
+def _validation(run: Run, model: dict[str, Any], extracted: Path) -> list[Any]:
+    """Both halves: *select* chose epoch and model, *calibrate* fitted the temperatures; neither saw training."""
+    import numpy as np
+
+    from app.scoring.calibration import apply_temperature
+
+    known = {row["id"]: row for row in rows_of(extracted)}
+    with (Path(model["folder"]) / "valid.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = []
+    for split in ("select", "calibrate"):
+        mine = [row for row in rows if row["split"] == split]
+        logits = np.array([[float(row["logit_fake"]), float(row["logit_real"])] for row in mine])
+        facts = [known[row["id"]] for row in mine]
+        found.append(
+            _evaluation(
+                run.config,
+                f"validation: {split}",
+                [row["id"] for row in mine],
+                [[row["fake"], row["real"]] for row in facts],
+                apply_temperature(logits, model["temperature"]),
+                apply_temperature(logits, [1.0, 1.0]),
+                {key: [row[key] for row in facts] for key in ("state", "attack", "language")},
+            )
+        )
+    return found
+
+
+def _test(run: Run, model: dict[str, Any], labels: Path) -> Any:
+    """The test set, from scores/NAME.csv and the corpus' labels; every labelled clip must have a score."""
+    from app.corpora.labels import read_labels
+
+    scores_path = run.folder / "scores" / f"{model['name']}.csv"
+    if not scores_path.exists():
+        raise UserError(f"run {run.name}: no scores of {model['name']} ({scores_path})", "run `make infer` first")
+    with scores_path.open(encoding="utf-8", newline="") as file:
+        scores = {row["id"]: (float(row["fake"]), float(row["real"])) for row in csv.DictReader(file)}
+    for row in rows_of(need(run, "extract-test"), "failed"):
+        scores[row["id"]] = tuple(model["prevalence"])
+    rows = read_labels(labels)
+    missing = [row["id"] for row in rows if row["id"] not in scores]
+    if missing:
+        raise UserError(f"{labels}: {len(missing)} clips have no score ({missing[0]}, ...)", "run `make infer` again")
+    details = {
+        key: [row.get(key) for row in rows] for key in ("state", "attack", "language", "room", "codec", "snr_db")
+    }
+    ids = [row["id"] for row in rows]
+    values = [scores[id] for id in ids]
+    targets = [[row["fake"], row["real"]] for row in rows]
+    return _evaluation(run.config, "test", ids, targets, values, None, {k: v for k, v in details.items() if any(v)})
+
+
+def _evaluation(
+    config: Config,
+    name: str,
+    ids: list[str],
+    labels: Any,
+    scores: Any,
+    uncalibrated: Any,
+    details: dict[str, list[Any]],
+) -> Any:
+    from app.scoring.evaluation import evaluate_scores
+
+    how = config.evaluate
+    return evaluate_scores(
+        name,
+        ids,
+        labels,
+        scores,
+        uncalibrated=uncalibrated,
+        details=details,
+        bins=how.ece_bins,
+        resamples=how.bootstrap,
+        seed=config.seed,
+    )
+
+
+def _log_look(run: Run, model: dict[str, Any], evaluation: Any) -> None:
+    """The test set chooses nothing; whoever looks leaves a line in runs/test_looks.jsonl."""
+    import json
+
+    look = {
+        "when": time.strftime("%FT%T%z"),
+        "run": run.name,
+        "corpus": run.stages().get("corpus"),
+        "model": model["name"],
+        "weights_sha256": model["weights_sha256"],
+        "score": evaluation.score.score,
+    }
+    with (run.runs / "test_looks.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(look) + "\n")
+
+
+def _report(run: Run, model: dict[str, Any], evaluations: list[Any], notes: list[str], stages: dict[str, Path]) -> Any:
+    from app.compat import versions
+    from app.scoring.report import JobRow, ModelRow, Report
+    from app.scoring.table import Table
+
+    def as_table(title: str, rows: list[dict[str, Any]]) -> Table | None:
+        return Table(title, list(rows[0]), [list(row.values()) for row in rows]) if rows else None
+
+    audit = read_json(stages["prepare"] / "shards" / "manifest" / "audit.json")
+    models = trained_models(run)
+    facts = [{k: v for k, v in s.items() if k != "found"} for s in audit["shortcuts"]]
+    planned = [read_json(path) for path in sorted(stages["mix"].glob("shards/*/summary.json"))]
+    return Report(
+        run=run.name,
+        when=time.strftime("%F %H:%M"),
+        evaluations=evaluations,
+        notes=notes,
+        models=[
+            ModelRow(
+                m["name"],
+                m["select"]["select_score"],
+                tuple(m["temperature"]),
+                m["seconds"],
+                m["name"] == model["name"],
+            )
+            for m in models
+        ],
+        training={m["name"]: list(read_lines(Path(m["folder"]) / "metrics.jsonl")) for m in models if m["epochs"] > 1},
+        audit=audit["sentences"],
+        audit_table=as_table("How well each plain fact alone tells fake from real", facts),
+        splits=as_table("Recordings, by split", audit["splits"]),
+        mix=as_table("Planned clips, by split", summary_rows(planned)),
+        jobs=[JobRow(**row) for row in job_rows(run, stages, models)],
+        commands=[f"make all CONFIG={run.config_path} RUN={run.name} DATA=..."],
+        config_yaml=(run.folder / "config.yaml").read_text(encoding="utf-8"),
+        versions={"Python": platform.python_version(), **versions()},
+    )
+
+
+def job_rows(run: Run, stages: dict[str, Path], models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Time, memory and clips of every part of the run, from its status files."""
+    found = []
+    for part, folder in stages.items():
+        clips, failed = counts(folder)
+        for status in read_status(folder):
+            found.append(
+                {
+                    "job": part,
+                    "clips": clips,
+                    "failed": failed,
+                    "seconds": status["seconds"],
+                    "peak_mb": status["peak_mb"],
+                }
+            )
+    for model in models:
+        for status in read_status(Path(model["folder"])):
+            row = {"job": f"train {model['name']}", "clips": None, "failed": None}
+            found.append({**row, "seconds": status["seconds"], "peak_mb": status["peak_mb"]})
+    order = ["prepare", "denoise", "mix", "extract", "extract-test", "train", "infer"]
+    return sorted(found, key=lambda row: order.index(row["job"].split()[0]) if row["job"].split()[0] in order else 99)
+
+
+def _stages(run: Run) -> dict[str, Path]:
+    names = {part: name for part, name in run.stages().items() if part != "corpus" and not part.endswith("-input")}
+    return {part: run.runs / "stages" / name for part, name in names.items()}
+
+
+def _line(evaluation: Any) -> dict[str, Any]:
+    return {
+        "name": evaluation.name,
+        "clips": evaluation.clips,
+        **asdict(evaluation.score),
+        "interval": list(evaluation.interval),
+        "ece_floor": list(evaluation.ece_floor),
+        "floors": {floor.name: floor.score.score for floor in evaluation.floors},
+    }
+
+
+def _show(model: dict[str, Any], evaluations: list[Any]) -> None:
+    rows: list[dict[str, Any]] = []
+    for e in evaluations:
+        s, low_high = e.score, f"{e.interval.low:.3f} to {e.interval.high:.3f}"
+        rows.append(_cells(e.name, e.clips, s, low_high, e.ece_floor.mean))
+        rows += [_cells(f"  floor: {floor.name}", e.clips, floor.score, "", None) for floor in e.floors]
+    table(f"{model['name']}: official score and its terms (score: lower is better)", rows)
+
+
+def _cells(name: str, clips: int, score: Any, interval: str, ece_floor: float | None) -> dict[str, Any]:
+    terms = {"AUC": score.auc, "AUC fake": score.fake_auc, "AUC real": score.real_auc, "Brier": score.brier}
+    ece = {"ECE": score.ece, "ECE by chance": ece_floor, "score corrected": score.corrected_score}
+    return {"data": name, "clips": clips, "score": score.score, "95 %": interval, **terms, **ece}
+
+
+if __name__ == "__main__":
+    sys.exit(job_main(evaluate))

@@ -1,0 +1,110 @@
+"""Plans every training and validation clip: up to two voices in noise, as the test will be. A table to read."""
+
+import csv
+import sys
+from collections import Counter
+from typing import Any
+
+from app.config import Config
+from app.runtime.files import read_json, write_json
+from app.runtime.job import open_job
+from app.runtime.run import Run, job_main
+from app.runtime.shards import Draft, Shard, cut
+from app.runtime.workers import leave_if_stopped
+from jobs.chain import need, spec_of
+from jobs.terminal import table
+
+
+def mix(run: Run) -> None:
+    """Plans every training and validation clip: up to two voices in noise, as the test will be. A table to read."""
+    from app.corpora.manifest import by_split
+    from app.corpora.plan import Planner, plan_row
+    from app.corpora.sounds import Sounds
+
+    denoised, cfg = need(run, "denoise"), run.config.mix
+    with open_job(run, "mix", spec_of(run, "mix")) as job:
+        if not job.complete:
+            voices, bank = Sounds(denoised), Sounds(denoised, "noise")
+            by_id = {row["id"]: row for row in voices.rows}
+            plan = []
+            half = cfg.valid_clips // 2
+            for split, count, rates in (
+                ("train", cfg.train_clips, cfg.train),
+                ("select", half, cfg.valid),
+                ("calibrate", cfg.valid_clips - half, cfg.valid),
+            ):
+                mine, noise = list(by_split(voices.rows, split)), list(by_split(bank.rows, split))
+                planner = Planner(split, mine, noise, cfg, run.config.sample_rate, run.config.seed)
+                for state, recipe in planner.draw(count, rates):
+                    row = plan_row(state, recipe, by_id, run.config.sample_rate)
+                    plan.append({**row, "recipe": recipe.to_row()})
+            job.run(
+                mix_shard, cut(plan, cfg.shard_clips), preload="app.audio.mix", denoised=denoised, config=run.config
+            )
+        _show([read_json(path) for path in sorted(job.shards.glob("*/summary.json"))])
+
+
+def mix_shard(shard: Shard, out: Draft, denoised: Any, config: Config) -> None:
+    """plan.csv: one row a clip, all that its rendering needs; with mix.materialise also audio/ID.wav."""
+    recipes = [row["recipe"] for row in shard.rows]
+    with (out.path / "plan.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "split", "state", "fake", "real", *list(recipes[0])[1:]])
+        writer.writeheader()
+        for row, recipe in zip(shard.rows, recipes, strict=True):
+            writer.writerow({**{key: row[key] for key in ("id", "split", "state", "fake", "real")}, **recipe})
+    for row in shard.rows:
+        out.done({key: value for key, value in row.items() if key != "recipe"})
+    write_json(out.path / "summary.json", _summary(shard.rows, recipes))
+    if config.mix.materialise:
+        _materialise(out, recipes, denoised, config.sample_rate)
+
+
+def _materialise(out: Draft, recipes: list[dict[str, Any]], denoised: Any, sample_rate: int) -> None:
+    import soundfile
+
+    from app.audio.mix import render
+    from app.audio.recipe import Recipe
+    from app.corpora.sounds import Sounds
+
+    voices, bank = Sounds(denoised), Sounds(denoised, "noise")
+    (out.path / "audio").mkdir()
+    for row in recipes:
+        leave_if_stopped()
+        samples = render(Recipe.from_row(row), voices, bank, sample_rate)
+        soundfile.write(out.path / "audio" / f"{row['id']}.wav", samples, sample_rate, subtype="PCM_16")
+
+
+def _summary(rows: tuple[dict[str, Any], ...], recipes: list[dict[str, Any]]) -> dict[str, Any]:
+    counts: Counter[str] = Counter()
+    for row, recipe in zip(rows, recipes, strict=True):
+        split = row["split"]
+        counts[f"{split}/clips"] += 1
+        counts[f"{split}/{row['state']}"] += 1
+        for key, name in (
+            ("room_t60_s", "room"),
+            ("codec", "codec"),
+            ("band_stop_low_hz", "band-stop"),
+            ("noise", "recorded noise"),
+        ):
+            counts[f"{split}/{name}"] += recipe[key] != ""
+    return dict(counts)
+
+
+def summary_rows(parts: list[dict[str, int]]) -> list[dict[str, Any]]:
+    """One row a split: its clips, and how many of each state and augmentation."""
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    names = list(dict.fromkeys(key.split("/", 1)[1] for key in total))
+    order = [n for n in ("clips", "none", "real", "fake", "real+real", "fake+fake", "real+fake") if n in names]
+    columns = order + [name for name in names if name not in order]
+    splits = dict.fromkeys(key.split("/", 1)[0] for key in total)
+    return [{"split": split, **{name: total[f"{split}/{name}"] for name in columns}} for split in splits]
+
+
+def _show(parts: list[dict[str, int]]) -> None:
+    table("Planned clips", summary_rows(parts))
+
+
+if __name__ == "__main__":
+    sys.exit(job_main(mix))

@@ -1,0 +1,31 @@
+"""Tables for people at a terminal; they go to stderr, so that stdout stays for what a script may read."""
+
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def table(title: str, rows: list[dict[str, Any]]) -> None:
+    """One row a dict, columns in the order of the first; numbers to the right, nothing cut off when piped."""
+    if not rows:
+        return
+    # a pipe has no width: wide enough that no cell is folded
+    width = None if sys.stderr.isatty() else int(os.environ.get("COLUMNS", "160"))
+    console = Console(file=sys.stderr, width=width)
+    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for key, value in rows[0].items():
+        grid.add_column(
+            key.replace("_", " "), justify="right" if isinstance(value, (int, float)) else "left", overflow="fold"
+        )
+    for row in rows:
+        grid.add_row(*(_cell(value) for value in row.values()))
+    console.print(grid)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,166 @@
+"""Trains the models of the ladder, quickest first; keeps the best epoch on *select*, calibrates on *calibrate*."""
+
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+from app.errors import UserError
+from app.runtime.desk import Desk, at_work, span
+from app.runtime.files import fingerprint, read_json, sha256_of, write_atomic, write_json
+from app.runtime.run import Run, job_main
+from jobs.chain import need
+from jobs.terminal import table
+
+VERSION = 1
+NO_BYTES = {"models", "checkpoint_minutes"}  # keys that leave a model as it is
+
+
+def train(run: Run) -> None:
+    """Trains the models of the ladder, quickest first; the best epoch on *select* is kept."""
+    extracted = need(run, "extract")
+    found = []
+    for name in run.config.train.models:
+        desk = Desk(run, run.folder / "models" / name, "train", f"train {name}")
+        wanted = _spec(run, name, extracted.name)
+        _set_aside_another(desk.folder, wanted)
+        ready = read_json(desk.folder / "model.json")
+        if ready:
+            desk.say(f"done already: score {ready['select']['select_score']:.4f} on select  ({desk.folder})")
+        else:
+            with at_work(desk):
+                write_json(desk.folder / "train.json", wanted)
+                ready = _train_one(run, desk, name, extracted)
+        found.append(ready)
+    table(
+        "Models, by official score on select (lower is better)",
+        [
+            {
+                "model": m["name"],
+                "select score": m["select"]["select_score"],
+                "select AUC": m["select"]["select_auc"],
+                "best epoch": m["best_epoch"],
+                "temperature fake": m["temperature"][0],
+                "temperature real": m["temperature"][1],
+                "seconds": round(m["seconds"]),
+            }
+            for m in found
+        ],
+    )
+
+
+def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, Any]:
+    from app.compat import device_for, use_threads
+    from app.features.store import Features
+    from app.learning.checkpoint import load_checkpoint
+    from app.learning.fit import fit_in_closed_form
+    from app.learning.loop import Trainer, select_metrics, targets_of
+    from app.learning.predict import logits_of
+    from app.models.registry import build, check_names
+    from app.scoring.calibration import fit_temperature
+
+    check_names(run.config.train.models)
+    device = device_for(run.config.runtime.device)
+    use_threads(run.workers)
+    folder, how = desk.folder, run.config.train
+    splits = {split: Features(extracted, (split,)) for split in ("train", "select", "calibrate")}
+    desk.say(f"on {device}: " + ", ".join(f"{len(data)} {split}" for split, data in splits.items()) + " clips")
+    import torch
+
+    torch.manual_seed(run.config.seed)
+    model = build(name, run.config)
+    if getattr(model, "trains_in_closed_form", False):
+        progress = fit_in_closed_form(folder, model, splits["train"], splits["select"], how.batch_clips)
+    else:
+        trainer = Trainer(folder, model, splits["train"], splits["select"], how, run.config.seed, device)
+        if trainer.progress.step:
+            desk.say(f"goes on after step {trainer.progress.step}, epoch {trainer.progress.epoch}")
+        trainer.run(lambda: run.stop and run.stop.reason, _teller(desk, how.epochs))
+        progress = trainer.progress
+    load_checkpoint(folder / "best.safetensors", model)
+    model.to(device)
+    logits = {split: logits_of(model, splits[split], how.batch_clips, device) for split in ("select", "calibrate")}
+    temperature = fit_temperature(logits["calibrate"], targets_of(splits["calibrate"])).tolist()
+    _write_valid(folder / "valid.csv", splits, logits)
+    write_json(folder / "calibration.json", {"temperature": temperature, "clips": len(splits["calibrate"])})
+    ready = {
+        "name": name,
+        "select": select_metrics(logits["select"], splits["select"]),
+        "temperature": temperature,
+        "prevalence": targets_of(splits["calibrate"]).mean(0).tolist(),
+        "best_epoch": progress.best_epoch,
+        "epochs": progress.epoch,
+        "seconds": progress.seconds,
+        "weights_sha256": sha256_of(folder / "best.safetensors"),
+        "device": str(device),
+    }
+    write_json(folder / "model.json", ready)
+    desk.say(
+        f"done: score {ready['select']['select_score']:.4f} on select after epoch {progress.best_epoch}  ({folder})"
+    )
+    return ready
+
+
+def _teller(desk: Desk, epochs: int) -> Any:
+    """Keeps the status in step, and says a line an epoch, or one in ten seconds while an epoch is long."""
+    import time
+
+    began: list[float] = []
+    said = [time.monotonic()]
+
+    def tell(progress: Any, steps: int, metrics: dict[str, Any] | None) -> None:
+        now = time.monotonic()
+        began.append(now)
+        rate = (len(began) - 1) / max(now - began[0], 1e-6)
+        eta = (epochs * steps - progress.step) / rate if rate else None
+        desk.status.update(
+            done=progress.step, total=epochs * steps, unit="steps", rate=round(rate, 2), eta_s=eta and round(eta)
+        )
+        left = f"eta {span(eta)}" if eta is not None else ""
+        if metrics:
+            numbers = "  ".join(f"{key} {value:.4f}" for key, value in metrics.items() if key != "epoch")
+            desk.say(f"epoch {progress.epoch}/{epochs}  {numbers}  {left}")
+            said[0] = now
+        elif now - said[0] > 10:
+            desk.say(f"step {progress.step}/{epochs * steps}  {rate:.1f} steps/s  {left}")
+            said[0] = now
+
+    return tell
+
+
+def _spec(run: Run, name: str, extracted: str) -> dict[str, Any]:
+    """What shapes this model: of the config, only what its training reads."""
+    keys = run.config.train.model_dump(mode="json")
+    used = {} if name == "pooled_logistic" else {k: v for k, v in keys.items() if k not in NO_BYTES}
+    spec = {"model": name, "version": VERSION, "seed": run.config.seed, "train": used, "extract": extracted}
+    return {**spec, "fingerprint": fingerprint(spec)}
+
+
+def _set_aside_another(folder: Path, wanted: dict[str, Any]) -> None:
+    """A model of another config is kept under another name: nothing trained is lost."""
+    there = read_json(folder / "train.json")
+    if there and there != wanted:
+        aside = folder.with_name(f"{folder.name}.{there['fingerprint']}")
+        if aside.exists():
+            raise UserError(
+                f"{folder} holds a model of an earlier config, and so does {aside}",
+                f"remove one of them: rm -r {aside}",
+            )
+        folder.rename(aside)
+        print(f"train: the model of an earlier config is kept as {aside}", file=sys.stderr)
+
+
+def _write_valid(path: Path, splits: dict[str, Any], logits: dict[str, Any]) -> None:
+    """valid.csv: the uncalibrated logits of every validation clip, for evaluate."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["id", "split", "logit_fake", "logit_real"])
+    for split, values in logits.items():
+        for row, (fake, real) in zip(splits[split].rows, values.tolist(), strict=True):
+            writer.writerow([row["id"], split, repr(fake), repr(real)])
+    write_atomic(path, text.getvalue())
+
+
+if __name__ == "__main__":
+    sys.exit(job_main(train))
