@@ -8,7 +8,7 @@ key and the nearest match; all errors are told at once.
 import difflib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -28,8 +28,8 @@ from app.errors import UserError
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Range = tuple[float, float]  # (low, high), low <= high: drawn uniformly
 
-CODECS = ("g711-ulaw", "g711-alaw", "gsm", "ima-adpcm", "mp3", "opus", "vorbis", "telephone-band")
 Codec = Literal["g711-ulaw", "g711-alaw", "gsm", "ima-adpcm", "mp3", "opus", "vorbis", "telephone-band"]
+CODECS: tuple[Codec, ...] = get_args(Codec)
 
 
 class Section(BaseModel):
@@ -63,8 +63,8 @@ class DenoiseConfig(Section):
     method: Literal["gate", "none"] = "gate"
     stationary: bool = True  # one noise profile a clip; false: it follows the clip
     reduction: Probability = 0.7  # how much of the noise is taken away (noisereduce's prop_decrease)
-    bank_segment_s: PositiveFloat = 0.12  # shortest stretch without speech that enters the noise bank
-    bank_below_db: PositiveFloat = 30.0  # a frame this far below the clip's speech level holds no speech
+    bank_segment_s: PositiveFloat = 0.1  # shortest stretch without speech that enters the noise bank
+    bank_below_db: PositiveFloat = 25.0  # a frame this far below the clip's speech level holds no speech
     shard_clips: PositiveInt = 100
 
 

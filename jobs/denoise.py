@@ -27,7 +27,9 @@ def denoise_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
     """audio.npy and noise.npy: int16 at the run's sample rate, end to end; manifest and noise.jsonl say where."""
     from app.audio.denoise import gate
     from app.audio.io import BadClip, load_clip
+    from app.audio.level import active_share
     from app.audio.noise import speech_free
+    from app.corpora.plan import ACTIVE_STEP_S
     from app.corpora.sounds import SoundWriter
     from app.runtime.files import write_lines
 
@@ -54,7 +56,8 @@ def denoise_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
         samples = clip.samples
         if how.method == "gate":
             samples = gate(samples, rate, stationary=how.stationary, reduction=how.reduction)
-        out.done(voices.add({**row, "sample_rate": rate}, samples))
+        active = "".join(f"{share * 9:.0f}" for share in active_share(samples, rate, ACTIVE_STEP_S))
+        out.done(voices.add({**row, "sample_rate": rate, "active": active}, samples))
     voices.save(out.path / "audio.npy")
     bank.save(out.path / "noise.npy")
     write_lines(out.path / "noise.jsonl", bank.rows)

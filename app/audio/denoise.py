@@ -24,14 +24,17 @@ def gate(samples: Waveform, sample_rate: int, *, stationary: bool, reduction: fl
     window = 2 ** round(np.log2(WINDOW_S * sample_rate))
     out = samples.astype(np.float32)
     for index in np.ndindex(samples.shape[:-1]):
-        if samples.shape[-1] >= LEAST_WINDOWS * window and np.any(samples[index]):
+        profile = _quietest(samples[index], window)
+        if samples.shape[-1] >= LEAST_WINDOWS * window and len(profile):
             out[index] = noisereduce.reduce_noise(
                 samples[index],
                 sample_rate,
-                y_noise=_quietest(samples[index], window) if stationary else None,
+                y_noise=profile if stationary else None,
                 stationary=stationary,
                 prop_decrease=reduction,
                 n_fft=window,
+                # zeros around the clip: a fixed profile needs a few windows, a moving one a second or two
+                padding=4 * window if stationary else 30_000,
                 n_jobs=1,
                 use_tqdm=False,
             )

@@ -56,7 +56,10 @@ def load_clip(
     loudest = float(rms_db(samples, frame, frame).max())
     if loudest < silent_dbfs:
         raise BadClip("silent", f"the loudest frame has {loudest:.1f} dBFS, wanted {silent_dbfs:g} dBFS")
-    return Clip(_within_scale(resample(samples, source_rate, sample_rate or source_rate)), source_rate, channels)
+    samples = resample(samples, source_rate, sample_rate or source_rate)
+    if len(samples) == 0:
+        raise BadClip("too short", "less than one sample at the rate wanted")
+    return Clip(_within_scale(samples), source_rate, channels)
 
 
 def decode(path: Path | str, max_seconds: float | None = None) -> tuple[Waveform, int]:

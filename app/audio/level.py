@@ -54,6 +54,19 @@ def active_level_db(waveform: Waveform, sample_rate: int) -> NDArray[np.float64]
     return np.maximum(10 * np.log10(power), FLOOR_DB)
 
 
+def active_share(waveform: Waveform, sample_rate: int, step_s: float) -> NDArray[np.float64]:
+    """How much of each step of step_s holds speech: (time,) -> (steps,), 0 to 1; the last step may be short.
+
+    Speech is in the 20-ms frames within 35 dB of the loudest one. Silence has none.
+    """
+    frame = min(round(FRAME_S * sample_rate), waveform.shape[-1])
+    levels = rms_db(waveform, frame, frame)
+    active = (levels >= levels.max() - ACTIVE_DB) & (levels > FLOOR_DB)
+    frames = max(1, round(step_s * sample_rate / frame))
+    starts = np.arange(0, len(active), frames)
+    return np.add.reduceat(active.astype(float), starts) / np.diff([*starts, len(active)])
+
+
 def band_stop(waveform: Waveform, sample_rate: int, low_hz: float, high_hz: float) -> Waveform:
     """The waveform without the band from low_hz to high_hz, (..., time) -> (..., time).
 

@@ -25,6 +25,8 @@ STATES = {  # -> voices, True for a fake one
 }
 MOST_PIECES = 3
 BLEND_DB = (-12.0, 6.0)  # computed noise against the recorded
+ACTIVE_STEP_S = 0.1  # a digit of `active` in the denoise manifest: 0 a pause, 9 speech all through
+MOST_SPEECH_OF = 4  # places are drawn for a piece, the one with the most speech is taken
 HUM_DB = (-20.0, -3.0)  # hum against the rest of the noise
 
 
@@ -97,13 +99,20 @@ class Planner:
         mates = self.mates[_who(row)]
         while wanted > 0 and len(pieces) < MOST_PIECES:
             length = min(wanted, row["num_samples"])
-            start = int(rng.integers(0, row["num_samples"] - length + 1))
+            starts = rng.integers(0, row["num_samples"] - length + 1, size=MOST_SPEECH_OF)
+            start = max((int(start) for start in starts), key=lambda start: self._speech(row, start, length))
             pieces.append(Piece(row["id"], start, length))
             wanted -= length
             if len(mates) == 1 or wanted < 0.3 * self.rate:
                 break
             row = mates[rng.integers(len(mates))]
         return tuple(pieces)
+
+    def _speech(self, row: Row, start: int, length: int) -> float:
+        """Mean activity of a piece: a piece of pauses is no voice."""
+        step = ACTIVE_STEP_S * self.rate
+        digits = row["active"][int(start / step) : max(int(start / step) + 1, round((start + length) / step))]
+        return sum(map(int, digits)) / max(1, len(digits))
 
     def _band(self, rng: np.random.Generator) -> tuple[float, float]:
         top = min(self.cfg.band_stop_hz[1], 0.45 * self.rate)

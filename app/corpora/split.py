@@ -46,7 +46,7 @@ def split_groups(groups: list[Group], valid_fraction: float, seed: int, draws: i
     pure = [group.engines if not group.real else frozenset() for group in groups]
     engines = sorted(frozenset().union(*pure))
     holds = np.array([[engine in group for engine in engines] for group in pure]).reshape(len(groups), len(engines))
-    best, best_cost = None, np.inf
+    best, best_cost = np.zeros(len(groups), int), np.inf
     for _ in range(draws):
         places = rng.choice(3, size=len(groups), p=rng.dirichlet(shares * 6 + 0.5))
         cost = _cost(places, sizes, holds, shares)

@@ -1,6 +1,7 @@
 """Spectral contrast: peaks against valleys, octave by octave."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ def _bands(bins: int, bin_hz: float, octaves: int) -> list[tuple[int, int, int]]
     if edges[-2] >= (bins - 1) * bin_hz:
         raise ValueError(f"{octaves} octaves from {LOWEST_HZ:g} Hz need bins beyond {edges[-2]:g} Hz")
     bands = []
-    for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (low, high) in enumerate(pairwise(edges)):
         first = max(math.ceil(low / bin_hz) - 1, 0)
         last = bins if k == octaves else min(math.floor(high / bin_hz) + 1, bins)
         count = max(round(QUANTILE * (last - first)), 1)

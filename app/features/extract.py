@@ -26,10 +26,10 @@ def compute(waveforms: Tensor, sample_rate: int, cfg: ExtractConfig) -> Features
 
     waveforms: (clips, time) float32, full scale 1, time >= 1; shorter than a frame is fine.
     Finite for finite clips; a clip's features depend on no other clip of the batch.
-    Raises ValueError if waveforms is not (clips, time) or time is 0.
+    Raises ValueError if waveforms is not (clips, time) or empty.
     """
-    if waveforms.ndim != 2 or waveforms.shape[-1] == 0:
-        raise ValueError(f"waveforms of shape {tuple(waveforms.shape)}: (clips, time) with time >= 1 is needed")
+    if waveforms.ndim != 2 or waveforms.numel() == 0:
+        raise ValueError(f"waveforms of shape {tuple(waveforms.shape)}: (clips, time) is needed, neither of them 0")
     waveforms = waveforms.to(torch.float32).clamp(-LOUDEST, LOUDEST)
     frame, hop = frame_and_hop(sample_rate, cfg)
     bin_hz = sample_rate / frame

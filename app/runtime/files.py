@@ -5,23 +5,31 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Writes beside `path`, syncs, and renames over it: a reader sees the old or the new, never a part."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A draft beside `path` to write to; synced and renamed over it when the block ends well.
+
+    A reader sees the old file or the new one, never a part.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
     try:
-        with draft.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield draft
+        sync(draft)
         draft.replace(path)
+        sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
-    sync_folder(path.parent)
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    with replacing(path) as draft:
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -49,12 +57,15 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def sync_folder(path: Path) -> None:
+def sync(path: Path) -> None:
+    """What was written to this file or folder is on disk afterwards."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError:
-        pass  # some network file systems cannot sync a folder; the rename stands all the same
+        if not path.is_dir():
+            raise
+        # some network file systems cannot sync a folder; the rename stands all the same
     finally:
         os.close(handle)
 

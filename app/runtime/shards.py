@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from app.runtime.files import read_json, read_lines, sha256_of, sync_folder, write_json, write_lines
+from app.runtime.files import read_json, read_lines, sha256_of, sync, write_json, write_lines
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ def commit(shards: Path, name: str) -> Iterator[Draft]:
             },
         }
         for path in files:
-            sync_folder(path)  # fsync works on any open file
+            sync(path)
         write_json(draft.path / "receipt.json", receipt)
         try:
             draft.path.rename(shards / name)
         except OSError:
             if receipt_of(shards, name) is None:
                 raise
-        sync_folder(shards)
+        sync(shards)
     finally:
         shutil.rmtree(draft.path, ignore_errors=True)
 

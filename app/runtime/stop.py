@@ -8,6 +8,7 @@ from types import FrameType
 
 from app.errors import STOPPED, Stopped
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 SECOND_INT_S = 2.0
 
 
@@ -21,7 +22,7 @@ class StopFlag:
         self._last_int = 0.0
 
     def listen(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
 
     def __bool__(self) -> bool:

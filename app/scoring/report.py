@@ -6,8 +6,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.runtime.files import replacing
 from app.scoring.evaluation import Evaluation
-from app.scoring.files import replacing
 from app.scoring.report_parts import Training, curve_panels, slice_cells, terms_table, training_panels
 from app.scoring.table import Table, duration, number
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import UserError
-from app.scoring.files import replacing
+from app.runtime.files import replacing
 
 COLUMNS = {"id", "fake", "real"}
 AGAIN = "run `make infer` again: it writes the rows in the order of the sample"

@@ -84,9 +84,9 @@ def test_labels_play_no_part():
 @pytest.mark.parametrize("offset", [0, 1, 12345, 2 * RATE])
 def test_the_offset_is_honoured(offset):
     clip = rendered(replace(CLEAN, voices=(whole("low", offset),)))
-    assert unit(clip[offset : offset + 3 * RATE]) == approx(unit(CLIPS["low"]), abs=1e-3)
-    assert db(clip[:offset]) < -100 if offset else True
-    assert db(clip[offset + 3 * RATE :]) < -100 or offset == 2 * RATE
+    assert np.allclose(unit(clip[offset : offset + 3 * RATE]), unit(CLIPS["low"]), atol=1e-3)
+    outside = np.delete(clip, slice(offset, offset + 3 * RATE))
+    assert db(outside) < -100
 
 
 @pytest.mark.parametrize(("offset", "num_samples"), [(-RATE, WINDOW), (4 * RATE, WINDOW), (-100, RATE), (500, 320)])
@@ -97,13 +97,13 @@ def test_what_lies_beyond_the_window_is_cropped(offset, num_samples):
     kept = CLIPS["window"][max(-offset, 0) :][: last - first] if last > first else CLIPS["window"][:0]
     assert clip.shape == (num_samples,)
     if len(kept):
-        assert unit(clip[first:last]) == approx(unit(kept), abs=2e-3)
+        assert np.allclose(unit(clip[first:last]), unit(kept), atol=2e-3)
     assert db(clip) == approx(-30.0, abs=0.01)
 
 
 def test_a_voice_of_exactly_the_window_fills_it():
     clip = rendered(replace(CLEAN, voices=(whole("window"),)))
-    assert unit(clip) == approx(unit(CLIPS["window"]), abs=1e-3)
+    assert np.allclose(unit(clip), unit(CLIPS["window"]), atol=1e-3)
 
 
 def test_a_piece_may_be_the_whole_clip_and_not_a_sample_more():
@@ -171,6 +171,6 @@ def test_pieces_are_joined_without_a_click():
     assert joined == approx(np.full(len(joined), 0.5), abs=1e-6)
     assert np.array_equal(join([flat], RATE), flat)
     assert join([], RATE).shape == (0,)
-    assert join([flat[:1], flat[:3], flat[:0], flat], RATE) == approx(np.full(1003, 0.5), abs=1e-6)
+    assert join([flat[:1], flat[:3], flat[:0], flat], RATE) == approx(np.full(1004, 0.5), abs=1e-6)
     loud = join([tone(200)[:8001], tone(90)], RATE)
     assert np.abs(np.diff(loud)).max() < 1.1 * np.abs(np.diff(tone(200))).max()

@@ -1,0 +1,36 @@
+"""What several tests share: the demo recordings, small runs, a miniature corpus."""
+
+import os
+
+# as jobs do: one math thread a process, before numpy is there
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+from pathlib import Path
+
+import pytest
+
+from app.config import Config, load_config
+from app.runtime.run import Run
+from app.runtime.stop import StopFlag
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "data" / "demo"
+
+
+@pytest.fixture(scope="session")
+def demo() -> Path:
+    return DEMO
+
+
+@pytest.fixture
+def a_run(tmp_path):
+    """A run over `data` (default: the demo corpus) in a folder of its own; keys as in a YAML file."""
+
+    def make(data: Path = DEMO, name: str = "test", **overrides: object) -> Run:
+        path = tmp_path / "run.yaml"
+        path.write_text("sample_rate: 16000\nextract: {mel_hz: [40, 7600]}\nruntime: {workers: 2, nice: 0}\n")
+        config: Config = load_config(path, overrides)
+        return Run(name, config, path, data, tmp_path / "runs", StopFlag())
+
+    return make

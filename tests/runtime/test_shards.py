@@ -1,0 +1,95 @@
+"""A shard is there whole or not at all, and every clip is accounted for."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from app.runtime.files import fingerprint, read_json, replacing, sha256_of, write_json
+from app.runtime.shards import Shard, clear_drafts, commit, cut, receipt_of, rows_of
+
+
+def test_a_committed_shard_has_its_rows_files_and_receipt(tmp_path):
+    with commit(tmp_path / "shards", "00000") as out:
+        (out.path / "audio.npy").write_bytes(b"12345")
+        out.done({"id": "a"})
+        out.fail({"id": "b", "path": "b.ogg"}, "silent", "-90 dBFS")
+    receipt = receipt_of(tmp_path / "shards", "00000")
+    assert (receipt["clips"], receipt["failed"]) == (1, 1)
+    for name, facts in receipt["files"].items():
+        path = tmp_path / "shards" / "00000" / name
+        assert facts == {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    assert set(receipt["files"]) == {"audio.npy", "manifest.jsonl", "failed.jsonl"}
+    assert [row["id"] for row in rows_of(tmp_path)] == ["a"]
+    assert list(rows_of(tmp_path, "failed"))[0]["cause"] == "silent"
+
+
+def test_an_error_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), commit(tmp_path / "shards", "00000") as out:
+        out.done({"id": "a"})
+        raise ZeroDivisionError
+    assert list((tmp_path / "shards").iterdir()) == []
+
+
+def test_the_second_to_commit_discards_its_copy(tmp_path):
+    with commit(tmp_path, "00000") as first:
+        first.done({"id": "first"})
+        with commit(tmp_path / "elsewhere", "00000") as second:
+            second.done({"id": "second"})
+        (tmp_path / "elsewhere" / "00000").rename(tmp_path / "00000")
+    assert (tmp_path / "00000" / "manifest.jsonl").read_text() == '{"id": "second"}\n'
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".draft")] == []
+
+
+def test_a_receipt_holds_no_time(tmp_path):
+    for name in ("one", "two"):
+        with commit(tmp_path / name, "00000") as out:
+            out.done({"id": "a"})
+    assert (tmp_path / "one/00000/receipt.json").read_bytes() == (tmp_path / "two/00000/receipt.json").read_bytes()
+
+
+def test_a_lost_clip_is_noticed(tmp_path):
+    shard = Shard("00000", ({"id": "a"}, {"id": "b"}))
+    with pytest.raises(RuntimeError, match="unaccounted"), commit(tmp_path, "00000") as out:
+        out.done({"id": "a"})
+        out.account_for(shard)
+
+
+def test_windows_account_for_their_recording(tmp_path):
+    with commit(tmp_path, "00000") as out:
+        out.done({"id": "a", "clip": "a"})
+        out.done({"id": "a#1", "clip": "a"})
+        out.account_for(Shard("00000", ({"id": "a"},)))
+
+
+def test_drafts_of_the_dead_are_cleared_and_those_of_the_living_stay(tmp_path):
+    host = os.uname().nodename
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    gone, mine = tmp_path / f".draft-00000-{host}-{dead.stdout.strip()}", tmp_path / f".draft-00001-{host}-{os.getpid()}"
+    gone.mkdir()
+    mine.mkdir()
+    clear_drafts(tmp_path)
+    assert not gone.exists() and mine.exists()
+
+
+def test_replacing_keeps_the_old_file_when_the_block_fails(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ZeroDivisionError), replacing(path) as draft:
+        draft.write_text("half")
+        raise ZeroDivisionError
+    assert read_json(path) == {"a": 1} and [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_fingerprints_know_values_and_not_their_order():
+    assert fingerprint({"a": 1, "b": [1, 2]}) == fingerprint({"b": [1, 2], "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+    assert fingerprint({"a": [1, 2]}) != fingerprint({"a": [2, 1]})
+
+
+def test_cut_leaves_no_row_behind():
+    rows = [{"id": str(n)} for n in range(7)]
+    shards = cut(rows, 3)
+    assert [shard.name for shard in shards] == ["00000", "00001", "00002"]
+    assert [row for shard in shards for row in shard.rows] == rows
