@@ -123,7 +123,7 @@ class ExtractConfig(Section):
     mels: PositiveInt = 64
     mel_hz: Range = (40.0, 14000.0)
     f0_hz: Range = (65.0, 600.0)
-    roll_off: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.85  # share of the energy below the roll-off
+    roll_off: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.85  # share of the summed magnitude below the roll-off
     contrast_bands: Annotated[int, Field(ge=1, le=6)] = 5  # octaves from 200 Hz; one more row for what lies below
     batch_clips: PositiveInt = 16  # computed at once
     shard_clips: PositiveInt = 128

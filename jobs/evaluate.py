@@ -1,6 +1,7 @@
 """Scores the chosen model on validation and, with FINAL=1, on the test labels; writes the report."""
 
 import csv
+import math
 import os
 import platform
 import sys
@@ -218,29 +219,25 @@ def _stages(run: Run) -> dict[str, Path]:
 
 
 def _line(evaluation: Any) -> dict[str, Any]:
+    terms = {key: None if math.isnan(value) else value for key, value in asdict(evaluation.score).items()}
     return {
         "name": evaluation.name,
         "clips": evaluation.clips,
-        **asdict(evaluation.score),
-        "interval": list(evaluation.interval),
+        **terms,
+        "interval": [None if math.isnan(value) else value for value in evaluation.interval],
         "ece_floor": list(evaluation.ece_floor),
         "floors": {floor.name: floor.score.score for floor in evaluation.floors},
     }
 
 
 def _show(model: dict[str, Any], evaluations: list[Any]) -> None:
-    rows: list[dict[str, Any]] = []
+    """Short: one line a data set, the floors beside its score."""
+    rows = []
     for e in evaluations:
-        s, low_high = e.score, f"{e.interval.low:.3f} to {e.interval.high:.3f}"
-        rows.append(_cells(e.name, e.clips, s, low_high, e.ece_floor.mean))
-        rows += [_cells(f"  floor: {floor.name}", e.clips, floor.score, "", None) for floor in e.floors]
-    table(f"{model['name']}: official score and its terms (score: lower is better)", rows)
-
-
-def _cells(name: str, clips: int, score: Any, interval: str, ece_floor: float | None) -> dict[str, Any]:
-    terms = {"AUC": score.auc, "AUC fake": score.fake_auc, "AUC real": score.real_auc, "Brier": score.brier}
-    ece = {"ECE": score.ece, "ECE by chance": ece_floor, "score corrected": score.corrected_score}
-    return {"data": name, "clips": clips, "score": score.score, "95 %": interval, **terms, **ece}
+        constants = {f"if {floor.name}": floor.score.score for floor in e.floors}
+        terms = {"AUC": e.score.auc, "Brier": e.score.brier, "ECE": e.score.ece, "ECE by chance": e.ece_floor.mean}
+        rows.append({"data": e.name, "clips": e.clips, "score": e.score.score, **constants, **terms})
+    table(f"{model['name']}: official score, beside what a constant answer scores (lower is better), and its terms", rows)
 
 
 if __name__ == "__main__":

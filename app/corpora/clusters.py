@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 CLIPS_A_CLUSTER = 25
+FEWEST, MOST = 6, 125  # clusters; more of them tear voices apart (measured on 3,088 clips of known speakers)
 MOST_CENTRES = 2000  # agglomerated afterwards: its cost grows with the square
 
 
@@ -18,19 +19,24 @@ def clusters_of(ids: list[str], colours: NDArray[np.float64], digests: list[str]
     """id -> cluster name.
 
     colours: (clips, numbers), any scale. Clips of equal digest share a cluster whatever
-    their colour. There are about len(ids) / 25 clusters, 6 at least; a name says nothing.
+    their colour. There are about len(ids) / 25 clusters, 6 to 125; a name says nothing.
     """
-    count = min(len(ids), max(6, len(ids) // CLIPS_A_CLUSTER))
-    points = StandardScaler().fit_transform(colours)
-    points = PCA(min(12, *points.shape), whiten=False, random_state=seed).fit_transform(points)
-    if len(ids) > MOST_CENTRES:
-        centres = KMeans(MOST_CENTRES, n_init=1, random_state=seed).fit(points)
-        merged = AgglomerativeClustering(count, linkage="average").fit_predict(centres.cluster_centers_)
-        labels = merged[centres.labels_]
+    if len(ids) <= FEWEST:  # too few to compare
+        labels = np.arange(len(ids))
     else:
-        labels = AgglomerativeClustering(count, linkage="average").fit_predict(points)
+        labels = _labels(colours, min(MOST, max(FEWEST, len(ids) // CLIPS_A_CLUSTER)), seed)
     first: dict[str, int] = {}
     return {
         id: f"cluster-{first.setdefault(digest, int(label)):04d}"
         for id, digest, label in zip(ids, digests, labels, strict=True)
     }
+
+
+def _labels(colours: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int64]:
+    points = StandardScaler().fit_transform(colours)
+    points = PCA(min(12, *points.shape), whiten=False, random_state=seed).fit_transform(points)
+    if len(points) > MOST_CENTRES:
+        centres = KMeans(MOST_CENTRES, n_init=1, random_state=seed).fit(points)
+        merged = AgglomerativeClustering(count, linkage="average").fit_predict(centres.cluster_centers_)
+        return merged[centres.labels_]
+    return AgglomerativeClustering(count, linkage="average").fit_predict(points)

@@ -64,8 +64,13 @@ def read_contest(folder: Path) -> Corpus:
 
 def _inside(folder: Path, path: str, table: Path, line: int) -> str:
     """The path, normalised; the file may be missing (that is for failed.jsonl), but it may not lie elsewhere."""
-    place = (folder / path).resolve()
-    if not place.is_relative_to(folder.resolve()):
+    if Path(path).is_absolute():  # even one inside: a corpus that moves is the same corpus
+        raise UserError(f"{table}:{line}: path '{path}' is absolute", "write it relative to the corpus folder")
+    try:
+        inside = (folder / path).resolve().is_relative_to(folder.resolve())
+    except (ValueError, RuntimeError) as error:  # a NUL; links that go round
+        raise UserError(f"{table}:{line}: path {path!r}: {error}", "give the path of a file") from None
+    if not inside:
         raise UserError(f"{table}:{line}: path '{path}' leaves the corpus folder", "keep all audio inside DATA")
     return str(Path(path))
 

@@ -26,6 +26,8 @@ def read_labels(path: Path) -> list[dict[str, Any]]:
         if isinstance(voices, list) and all(isinstance(voice, dict) for voice in voices):
             row.setdefault("attack", _joined(v.get("attack") for v in voices if v.get("attack") != BONAFIDE))
             row.setdefault("language", _joined(v.get("language") for v in voices))
+        if "room" in row:  # its parameters differ from clip to clip
+            row["room"] = "none" if row["room"] in ("", "none") else "room"
         found.append(row)
     return found
 

@@ -42,6 +42,8 @@ class Planner:
         for rows in self.voices.values():
             for row in rows:
                 self.mates[_who(row)].append(row)
+        numbers = {who: number for number, who in enumerate(self.mates)}
+        self.who = {fake: np.array([numbers[_who(row)] for row in rows]) for fake, rows in self.voices.items()}
         # as much noise from recordings of real voices as of fakes: its origin tells nothing
         self.noises = [n for n in (sorted(r["id"] for r in bank if r["fake"] == fake) for fake in (0, 1)) if n]
 
@@ -73,24 +75,23 @@ class Planner:
             seed=seed_of(self.seed, "render", id),
         )
         voices: list[Voice] = []
-        taken: set[tuple[object, ...]] = set()
+        taken: list[int] = []
         for fake in STATES[state] if rng.random() < 0.5 else STATES[state][::-1]:
-            row = self._pick(int(fake), taken, rng)
-            taken.add(_who(row))
+            index = self._pick(int(fake), taken, rng)
+            row = self.voices[fake][index]
+            taken.append(self.who[fake][index])
             pieces = self._pieces(row, rng)
             length = sum(piece.length for piece in pieces)
             offset = int(rng.integers(0, max(0, self.window - length) + 1))
             voices.append(Voice(pieces, offset, 0.0 if not voices else rng.uniform(*cfg.second_voice_db), fake))
         return replace(blind, voices=tuple(voices))
 
-    def _pick(self, fake: int, taken: set[tuple[object, ...]], rng: np.random.Generator) -> Row:
-        rows = self.voices[fake]
-        row = rows[rng.choice(len(rows), p=self.weights[fake])]
-        for _ in range(8):  # another speaker for the second voice, where there is one
-            if _who(row) not in taken:
-                break
-            row = rows[rng.choice(len(rows), p=self.weights[fake])]
-        return row
+    def _pick(self, fake: int, taken: list[int], rng: np.random.Generator) -> int:
+        """Another speaker for the second voice, where there is one."""
+        weights = self.weights[fake] * ~np.isin(self.who[fake], taken)
+        if not weights.any():
+            weights = self.weights[fake]
+        return int(rng.choice(len(weights), p=weights / weights.sum()))
 
     def _pieces(self, row: Row, rng: np.random.Generator) -> tuple[Piece, ...]:
         """A stretch of the clip, or several clips of the same voice joined to the length drawn."""

@@ -99,15 +99,12 @@ def groups_of(rows: list[Row], clusters: dict[str, str]) -> list[Group]:
         if row["id"] in clusters:
             links["cluster", clusters[row["id"]]].append(row["id"])
     known = {row["id"]: row for row in rows}
-    groups = [_group([known[id] for id in ids]) for ids in _joined(links.values(), known)]
-    by_engine: dict[str, list[str]] = defaultdict(list)
-    whole = []
-    for group in groups:
-        if group.real or not group.engines:
-            whole.append(group)
-        else:
-            by_engine[min(group.engines)].extend(group.ids)
-    return whole + [_group([known[id] for id in ids]) for ids in by_engine.values()]
+    for ids in _joined(links.values(), known):
+        group = _group([known[id] for id in ids])
+        if not group.real:  # of one engine or, by a shared speaker, of several
+            for engine in group.engines:
+                links["engine", engine].extend(group.ids)
+    return [_group([known[id] for id in ids]) for ids in _joined(links.values(), known)]
 
 
 def engine_of(attack: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,28 +14,25 @@ Row = dict[str, str]
 def read_table(path: Path, columns: Iterable[str]) -> list[tuple[int, Row]]:
     """(line number, row) of a CSV that must have `columns`; a BOM and CRLF are fine.
 
-    Raises UserError for a missing file, a missing column (with the nearest match),
-    a row of the wrong length and a repeated id.
+    Raises UserError for a file that is missing or no UTF-8, a column that is missing
+    (with the nearest match) or stands twice, a row of the wrong length and a repeated id.
     """
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    rows = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            head = next(reader, [])
-            _check_head(path, head, list(columns))
-            rows = []
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(head):
-                    raise UserError(
-                        f"{path}:{reader.line_num}: {len(cells)} cells, the head has {len(head)}",
-                        "mend that line; quote cells that hold a comma",
-                    )
-                rows.append((reader.line_num, dict(zip(head, cells, strict=True))))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file", "point DATA=... at the folder that holds it") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a readable CSV ({error})", "save it as UTF-8 with commas") from None
+        head = next(reader, [])
+        _check_head(path, head, list(columns))
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(head):
+                raise UserError(
+                    f"{path}:{reader.line_num}: {len(cells)} cells, the head has {len(head)}",
+                    "mend that line; quote cells that hold a comma",
+                )
+            rows.append((reader.line_num, dict(zip(head, cells, strict=True))))
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: not a readable CSV ({error})", "mend the quotes there") from None
     if "id" in head:
         _check_ids(path, rows)
     return rows
@@ -50,14 +48,30 @@ def choice(path: Path, line: int, column: str, value: str, allowed: Iterable[str
     raise UserError(f"{path}:{line}: {column}: unknown value '{value}'", hint)
 
 
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file", "point DATA=... at the folder that holds it") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})", "it must be a file that you may read") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{line}: not UTF-8 ({error.reason})", "save it as UTF-8 with commas") from None
+
+
 def _check_head(path: Path, head: list[str], wanted: list[str]) -> None:
     for name in wanted:
         if name not in head:
-            near = difflib.get_close_matches(name, head, n=1, cutoff=0.5)
-            hint = (
-                f"rename '{near[0]}' to '{name}'" if near else f"add it; the columns are: {', '.join(head) or 'none'}"
-            )
+            lower = {column.lower(): column for column in head}
+            near = difflib.get_close_matches(name, lower, n=1, cutoff=0.5)
+            columns = ", ".join(head) or "none"
+            hint = f"rename '{lower[near[0]]}' to '{name}'" if near else f"add it; the columns are: {columns}"
             raise UserError(f"{path}:1: no column '{name}'", hint)
+        if head.count(name) > 1:
+            raise UserError(f"{path}:1: column '{name}' stands twice", "remove one of them")
 
 
 def _check_ids(path: Path, rows: list[tuple[int, Row]]) -> None:

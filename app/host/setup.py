@@ -25,15 +25,16 @@ def main():
     wanted = {name: _digest(LOCKS[name]) for name in sets}
     if all(_read(_stamp(name)) == digest for name, digest in wanted.items()):
         return 0
-    problem = _python_problem() or _venv_problem() or _disk_problem()
+    made = os.path.exists(os.path.join(VENV, "bin", "pip"))
+    problem = (None if made else _python_problem() or _venv_problem()) or _disk_problem()
     if problem:
         sys.stderr.write("setup: %s\n  fix: %s\n" % problem)
         return 2
     print("setup: %s (once; about 5 GB, some minutes on a slow line)" % os.path.relpath(VENV), file=sys.stderr)
     uv = os.path.join(VENV, "bin", "uv")
     steps = [[os.path.join(VENV, "bin", "pip"), "install", "-q", "--require-hashes", "-r", _lock("uv.txt")]]
-    if not os.path.exists(os.path.join(VENV, "bin", "python")):
-        steps.insert(0, [sys.executable, "-m", "venv", VENV])
+    if not made:
+        steps.insert(0, [sys.executable, "-m", "venv", "--clear", VENV])
     for name in sets:
         steps.append([uv, "pip", "install", "-q", "--python", VENV, "--require-hashes", "-r", _lock(LOCKS[name])])
     environment = dict(os.environ, UV_HTTP_TIMEOUT="300", UV_LINK_MODE=os.environ.get("UV_LINK_MODE", "copy"))
@@ -84,7 +85,7 @@ def _disk_problem():
 
 
 def _digest(lock):
-    return hashlib.sha256((_read(_lock(lock)) + sys.version).encode()).hexdigest()
+    return hashlib.sha256(_read(_lock(lock)).encode()).hexdigest()
 
 
 def _stamp(name):

@@ -14,6 +14,7 @@ from app.features.store import Batch
 from app.models.inputs import Inputs
 
 RNN_STRIDE = 4  # frames a step of the RNN
+EPSILON = 1e-5  # added to a clip's variance, as torch does
 
 
 class Crnn(nn.Module):
@@ -45,13 +46,14 @@ class Crnn(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """(clips, 2) logits."""
         mel, temporal, mask = self.inputs(batch)
-        return self.head(torch.cat([self.look(mel, mask), self.listen(temporal, mask)], -1))
+        padded = bool((batch.frames < mel.shape[-1]).any())
+        return self.head(torch.cat([self.look(mel, mask, padded), self.listen(temporal, mask)], -1))
 
-    def look(self, mel: Tensor, mask: Tensor) -> Tensor:
+    def look(self, mel: Tensor, mask: Tensor, padded: bool) -> Tensor:
         values = mel[:, None]
         for stage in self.stages:
             mask = mask[..., ::2]
-            values = stage(values, mask)
+            values = stage(values, mask[:, None] if padded else None)
         return self.seen(values.flatten(1, 2), mask)
 
     def listen(self, temporal: Tensor, mask: Tensor) -> Tensor:
@@ -70,17 +72,32 @@ class Stage(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.halve = nn.Conv2d(before, after, 3 if before > 1 else 5, 2, 1 if before > 1 else 2)
+        self.halve = nn.Conv2d(before, after, 3, 2, 1) if before > 1 else FirstConv(after)
         self.norm = ClipNorm(after)
         self.deepen = nn.Conv2d(after, after, 3, 1, 1) if before > 1 else None
         self.norm_deep = ClipNorm(after)
 
-    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        mask = mask[:, None]
-        values = F.relu(self.norm(self.halve(values) * mask, mask)) * mask
+    def forward(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        values = F.relu_(self.norm(self.halve(values), mask))
         if self.deepen is not None:
-            values = F.relu(values + self.norm_deep(self.deepen(values) * mask, mask)) * mask
+            values = F.relu_(self.norm_deep(self.deepen(values), mask) + values)
         return values
+
+
+class FirstConv(nn.Conv2d):
+    """Conv2d(1, channels, 5, stride 2, padding 2), in a third of the time on a CPU.
+
+    One channel leaves its vectors empty: the four phases of the picture become channels of a 3x3 convolution.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, channels, 5, 2, 2)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(clips, 1, height, frames) -> (clips, channels, height / 2, frames / 2), halves rounded up."""
+        height, frames = values.shape[-2:]
+        phases = F.pixel_unshuffle(F.pad(values, (2, 2 + frames % 2, 2, 2 + height % 2)), 2)
+        return F.conv2d(phases, F.pixel_unshuffle(F.pad(self.weight, (0, 1, 0, 1)), 2), self.bias)
 
 
 class ClipNorm(nn.Module):
@@ -91,13 +108,19 @@ class ClipNorm(nn.Module):
         self.gain = nn.Parameter(torch.ones(channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
-    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """values: (clips, channels, height, frames), 0 where mask (clips, 1, 1, frames) is 0."""
+    def forward(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        """values: (clips, channels, height, frames); mask: (clips, 1, 1, frames) of 0 and 1, None where all is sound.
+
+        Returns 0 in the padding, whatever stands there.
+        """
+        if mask is None:
+            return F.group_norm(values, 1, self.gain.flatten(), self.bias.flatten(), EPSILON)
+        values = values * mask
         count = mask.sum((1, 2, 3), keepdim=True).clamp_min(1.0) * values.shape[1] * values.shape[2]
         mean = values.sum((1, 2, 3), keepdim=True) / count
         square = values.square().sum((1, 2, 3), keepdim=True) / count
-        scale = self.gain * (square - mean.square()).clamp_min(0.0).add(1e-5).rsqrt()
-        return values * scale + (self.bias - mean * scale)
+        scale = self.gain * (square - mean.square()).clamp_min(0.0).add(EPSILON).rsqrt()
+        return (values * scale + (self.bias - mean * scale)) * mask
 
 
 class Pool(nn.Module):

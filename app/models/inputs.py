@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from app.features.store import Batch
 
 SPREAD = 1e-4  # no channel is divided by less
+DEPTH_DB = 80.0  # what lies further below a clip's loudest is rounding, or digital silence
 
 
 class Inputs(nn.Module):
@@ -55,14 +56,15 @@ class Inputs(nn.Module):
 
     def _transformed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         frames = batch.mel.shape[-1]
-        mask = (torch.arange(frames, device=batch.mel.device) < batch.frames[:, None])[:, None].float()
-        # within 80 dB of the loudest: below lies only rounding
-        mel = torch.maximum(batch.mel, batch.mel.amax((1, 2), keepdim=True) - 80.0)
+        sound = (torch.arange(frames, device=batch.mel.device) < batch.frames[:, None])[:, None]
+        mask = sound.float()
+        mel = _within_depth(batch.mel, sound)
         rows = [_transform(name, batch.temporal[:, k]) for k, name in enumerate(self.channels)]
         temporal = torch.stack(rows, 1)
         if "rms" in self.channels:
             level = self.channels.index("rms")
-            temporal[:, level] -= _clip_mean(temporal[:, level], mask[:, 0])
+            loudness = _within_depth(temporal[:, level : level + 1], sound)[:, 0]
+            temporal[:, level] = loudness - _clip_mean(loudness, mask[:, 0])
         mel = mel - _clip_mean(mel.mean(1), mask[:, 0])[:, :, None]
         return mel, temporal, mask
 
@@ -76,8 +78,14 @@ def _transform(name: str, values: Tensor) -> Tensor:
     if name in ("flatness", "flux"):
         return (values.clamp_min(0.0) + 1e-5).log10()
     if name == "rms":
-        return 20 * values.clamp_min(1e-5).log10()
+        return 20 * values.clamp_min(1e-8).log10()
     return values
+
+
+def _within_depth(level_db: Tensor, sound: Tensor) -> Tensor:
+    """(clips, bands, frames), nothing further than DEPTH_DB below the loudest sound of its clip."""
+    loudest = level_db.masked_fill(~sound, -torch.inf).amax((1, 2), keepdim=True)
+    return torch.maximum(level_db, loudest - DEPTH_DB)
 
 
 def _clip_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -41,9 +41,11 @@ class PooledLogistic(nn.Module):
     @torch.no_grad()
     def fit(self, pooled: Tensor, targets: Tensor) -> None:
         """pooled: (clips, numbers); targets: (clips, 2) of 0 and 1, both in each column, or ValueError."""
+        pooled = pooled.double()
+        spread = pooled.std(0)
         self.mean.copy_(pooled.mean(0))
-        self.std.copy_(pooled.std(0).clamp_min(1e-6))
-        scaled = ((pooled - self.mean) / self.std).double().numpy()
+        self.std.copy_(torch.where(spread > 1e-6, spread, 1.0))  # what never changes says nothing, and is not blown up
+        scaled = ((pooled - self.mean) / self.std).numpy()
         for column in range(2):
             fitted = LogisticRegression(C=STRENGTH, max_iter=2000).fit(scaled, targets[:, column].numpy())
             self.linear.weight[column] = torch.from_numpy(fitted.coef_[0])

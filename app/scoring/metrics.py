@@ -46,6 +46,8 @@ class Score:
     real_brier: float
     fake_ece: float
     real_ece: float
+    fake_eer: float  # equal error rate
+    real_eer: float
 
 
 def official_score(labels: ArrayLike, scores: ArrayLike, bins: int = 10) -> Score:
@@ -80,4 +82,9 @@ def score_of(column_auc: list[float], labels: Array, scores: Array, bins: int = 
     return Score(
         common + 0.25 * mean_ece, mean_auc, mean_brier, mean_ece,
         common + 0.25 * corrected, corrected, *column_auc, *brier, *ece,
+        *(_eer_or_nan(labels[:, c], scores[:, c]) for c in (0, 1)),
     )  # fmt: skip
+
+
+def _eer_or_nan(labels: Array, scores: Array) -> float:
+    return float("nan") if labels.min() == labels.max() else eer(labels, scores)[0]

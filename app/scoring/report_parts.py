@@ -23,9 +23,20 @@ def terms_table(evaluations: Sequence[Evaluation]) -> Table:
         entries = [(e.name, e.score, chance.replace(" ", "\N{NO-BREAK SPACE}"))]
         entries += [(f"{e.name}: {f.name}", f.score, "–") for f in e.floors]
         for name, s, floor in entries:
-            rows.append([name, s.score, s.fake_auc, s.real_auc, s.fake_brier, s.real_brier, s.ece, floor])
-            rows[-1] += [s.corrected_ece, s.corrected_score]
-    columns = ["data set", "score", "AUC fake", "AUC real", "Brier fake", "Brier real", "ECE", "ECE by chance"]
+            rows.append([name, s.score, s.fake_auc, s.real_auc, s.fake_eer, s.real_eer, s.fake_brier, s.real_brier])
+            rows[-1] += [s.ece, floor, s.corrected_ece, s.corrected_score]
+    columns = [
+        "data set",
+        "score",
+        "AUC fake",
+        "AUC real",
+        "EER fake",
+        "EER real",
+        "Brier fake",
+        "Brier real",
+        "ECE",
+        "ECE by chance",
+    ]
     floors = [i for i, row in enumerate(rows) if row[0] not in {e.name for e in evaluations}]
     return Table(
         "Terms of the score",
@@ -40,7 +51,7 @@ def terms_table(evaluations: Sequence[Evaluation]) -> Table:
 
 def slice_cells(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[Table]]]:
     """Data set -> its slice tables as tables of cells; without any, it is left out."""
-    columns = ["clips", "p_fake", "p_real", "AUC fake", "AUC real", "EER fake"]
+    columns = ["clips", "p_fake", "p_real", "AUC fake", "AUC real", "EER fake", "EER real"]
     return [
         (
             e.name,
@@ -48,7 +59,10 @@ def slice_cells(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[Table
                 Table(
                     f"By {table.column}",
                     [table.column, *columns],
-                    [[s.name, s.clips, s.p_fake, s.p_real, s.fake_auc, s.real_auc, s.fake_eer] for s in table.rows],
+                    [
+                        [s.name, s.clips, s.p_fake, s.p_real, s.fake_auc, s.real_auc, s.fake_eer, s.real_eer]
+                        for s in table.rows
+                    ],
                     f"Means of p; AUC and EER against {table.against}.",
                 )
                 for table in e.slices

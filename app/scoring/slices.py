@@ -25,6 +25,7 @@ class Slice:
     fake_auc: float
     real_auc: float
     fake_eer: float
+    real_eer: float
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,8 @@ def _slice(
 ) -> Slice:
     """Means over `inside`; AUC and EER over it and the others of that column."""
     fake, real = inside | fake_others, inside | real_others
-    fake_auc = auc_or_nan(labels[fake, 0], scores[fake, 0])
+    columns = [(labels[who, c], scores[who, c]) for c, who in enumerate((fake, real))]
+    areas = [auc_or_nan(*column) for column in columns]
+    rates = [float("nan") if np.isnan(area) else eer(*column)[0] for area, column in zip(areas, columns, strict=True)]
     p_fake, p_real = scores[inside].mean(0).tolist()
-    return Slice(
-        name,
-        int(inside.sum()),
-        p_fake,
-        p_real,
-        fake_auc,
-        auc_or_nan(labels[real, 1], scores[real, 1]),
-        float("nan") if np.isnan(fake_auc) else eer(labels[fake, 0], scores[fake, 0])[0],
-    )
+    return Slice(name, int(inside.sum()), p_fake, p_real, *areas, *rates)

@@ -1,0 +1,236 @@
+"""The whole road, as a user walks it: seven jobs in processes of their own, on real recordings and broken ones."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tests.jobs.road import BROKEN, CONFIG, JOBS, ROOT, call, command, files_under, make_corpus
+
+from app.runtime.shards import rows_of
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory):
+    """(corpus, config, runs, {job: what it said}) after all seven jobs."""
+    base = tmp_path_factory.mktemp("road")
+    data, runs, config = make_corpus(base / "corpus"), base / "runs", base / "road.yaml"
+    config.write_text(CONFIG)
+    said = {}
+    for job in JOBS:
+        done = call(job, config, data, runs)
+        assert done.returncode == 0, f"{job}:\n{done.stderr}"
+        said[job] = done.stderr
+    return data, config, runs, said
+
+
+def stage(runs: Path, part: str) -> Path:
+    return runs / "road" / "stages" / part
+
+
+def test_every_clip_is_accounted_for(road):
+    _, _, runs, said = road
+    assert "done: in 157 = out 151 + failed 6" in said["prepare"]
+    assert "done: in 151 = out 151 + failed 0" in said["denoise"]
+    assert "done: in 144 = out 144 + failed 0" in said["extract"] and "in 24 = out 24 + failed 0" in said["extract"]
+    failed = {row["id"]: row["cause"] for row in rows_of(stage(runs, "prepare"), "failed")}
+    assert failed == BROKEN
+    assert "1 clips are left out: silent" in said["prepare"]
+
+
+def test_other_rates_and_channels_are_converted(road):
+    row = next(row for row in rows_of(stage(road[2], "denoise")) if row["id"] == "STEREO")
+    assert (row["sample_rate"], row["num_samples"]) == (16000, 32000)
+
+
+def test_no_recording_serves_two_splits(road):
+    split_of = {row["id"]: row["split"] for row in rows_of(stage(road[2], "prepare"), shard="manifest")}
+    rows = list(rows_of(stage(road[2], "extract")))
+    assert len(rows) == 144
+    for row in rows:
+        assert {split_of[source] for source in row["sources"]} <= {row["split"]}
+    speakers = {split: set() for split in ("train", "select", "calibrate")}
+    for row in rows_of(stage(road[2], "prepare"), shard="manifest"):
+        if row["split"] in speakers:
+            speakers[row["split"]].add(row["speaker"])
+    assert not speakers["train"] & speakers["select"] and not speakers["train"] & speakers["calibrate"]
+    assert not speakers["select"] & speakers["calibrate"]
+
+
+def test_the_submission_is_that_of_the_sample(road):
+    data, _, runs, _ = road
+    sample, ours = (list(csv.reader(p.open())) for p in (data / "sample_submission.csv", runs / "road/submission.csv"))
+    assert [row[0] for row in ours] == [row[0] for row in sample] and ours[0] == ["id", "fake", "real"]
+    values = np.array([row[1:] for row in ours[1:]], float)
+    assert values.min() >= 0 and values.max() <= 1 and len(np.unique(values)) > 10
+
+
+def test_the_test_labels_are_looked_at_only_when_asked_and_each_look_is_logged(road):
+    data, config, runs, said = road
+    assert "Validation only: the test labels were not looked at" in said["evaluate"]
+    assert not (runs / "test_looks.jsonl").exists()
+    assert {d["name"] for d in json.loads((runs / "road/metrics.json").read_text())["data"]} == {
+        "validation: select", "validation: calibrate",
+    }  # fmt: skip
+    done = call("evaluate", config, data, runs, FINAL="1")
+    assert done.returncode == 0 and "test" in done.stderr and "Plumbing, not proof" in done.stderr
+    [look] = [json.loads(line) for line in (runs / "test_looks.jsonl").read_text().splitlines()]
+    metrics = json.loads((runs / "road/metrics.json").read_text())["data"][0]
+    assert metrics["name"] == "test" and metrics["clips"] == 24 and look["score"] == metrics["score"]
+
+
+def test_without_test_labels_validation_is_reported_and_said(road, tmp_path):
+    _, config, runs, _ = road
+    done = call("evaluate", config, tmp_path, runs, FINAL="1")
+    assert done.returncode == 0 and "this corpus has no test labels" in done.stderr
+
+
+def test_the_report_is_one_file_with_all_its_parts(road):
+    page = (road[2] / "road/report/index.html").read_text()
+    assert not re.findall(r"(?:src|href)=[\"'](?!#|data:)", page)
+    for part in ("Splits", "By attack", "Reliability", "ROC", "pooled_logistic", "crnn", "peak", "silent"):
+        assert part.lower() in page.lower(), part
+
+
+def test_a_second_time_all_is_done_in_seconds_and_no_byte_changes(road):
+    data, config, runs, _ = road
+    before, started = files_under(runs), time.monotonic()
+    for job in JOBS[:-1]:
+        done = call(job, config, data, runs)
+        assert done.returncode == 0 and "done already" in done.stderr and "clips/s" not in done.stderr
+    assert time.monotonic() - started < 60  # no figure: seven starts of Python on a busy machine
+    after = files_under(runs)
+    rewritten = {path for path in after if after[path] != before.get(path)}
+    assert rewritten <= {"road/submission.csv", "road/scores/crnn.csv", "road/scores/pooled_logistic.csv"}
+
+
+def test_an_earlier_config_leaves_its_stages_and_a_later_one_computes_only_what_changes(road, tmp_path):
+    data, _, runs, _ = road
+    config = tmp_path / "road.yaml"
+    config.write_text(CONFIG.replace("train_clips: 96", "train_clips: 48"))
+    for job, done_already in (("prepare", True), ("denoise", True), ("mix", False)):
+        assert ("done already" in call(job, config, data, runs).stderr) == done_already, job
+    assert len(list(runs.glob("stages/mix-*"))) == 2
+    late = call("train", config, data, runs)
+    assert late.returncode == 2 and "extract is not done for this config" in late.stderr and "make extract" in late.stderr
+
+
+def test_a_broken_extraction_ends_in_the_same_bytes(road, tmp_path):
+    data, config, runs, _ = road
+    other = tmp_path / "runs"
+    for job in ("prepare", "denoise", "mix"):
+        assert call(job, config, data, other).returncode == 0
+    shards = next(other.glob("stages/mix-*")).parent
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        before = len(list(shards.glob("extract-*/shards/*/receipt.json")))
+        job = subprocess.Popen(command("extract", config, data, other), cwd=ROOT, stderr=subprocess.DEVNULL)
+        while job.poll() is None and len(list(shards.glob("extract-*/shards/*/receipt.json"))) <= before:
+            time.sleep(0.02)
+        os.kill(job.pid, number)
+        assert job.wait(30) == (75 if number == signal.SIGTERM else -signal.SIGKILL)
+    assert call("extract", config, data, other).returncode == 0
+    for path in sorted(runs.glob("stages/extract-*/shards/*/*")):
+        twin = other / path.relative_to(runs)
+        assert path.read_bytes() == twin.read_bytes(), path
+    assert not list(other.glob("stages/extract-*/shards/.draft*"))
+
+
+def test_a_test_clip_scores_the_same_as_a_single_file(road):
+    data, config, runs, _ = road
+    done = call("infer", config, data, runs, INPUT=str(data / "test" / "TEST_00003.ogg"))
+    assert done.returncode == 0, done.stderr
+    [row] = csv.DictReader((runs / "road/scores/input/TEST_00003.csv").open())
+    submitted = {r["id"]: r for r in csv.DictReader((runs / "road/submission.csv").open())}["TEST_00003"]
+    for column in ("fake", "real"):
+        assert float(row[column]) == pytest.approx(float(submitted[column]), rel=1e-4)
+
+
+def test_any_folder_of_recordings_is_scored_by_file_and_window(road, tmp_path):
+    data, config, runs, _ = road
+    folder = tmp_path / "mine"
+    (folder / "sub").mkdir(parents=True)
+    noise = np.random.default_rng(1).normal(0, 0.05, (int(12.3 * 44100), 2))
+    soundfile.write(folder / "long stereo.wav", noise, 44100)
+    soundfile.write(folder / "sub" / "short.flac", noise[:22050, 0], 44100)
+    (folder / "broken.ogg").write_bytes(b"OggS nothing")
+    (folder / "notes.txt").write_text("no recording")
+    done = call("infer", config, data, runs, INPUT=str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "broken.ogg: unreadable" in done.stderr
+    rows = {r["id"]: r for r in csv.DictReader((runs / "road/scores/input/mine.csv").open())}
+    windows = list(csv.DictReader((runs / "road/scores/input/mine.windows.csv").open()))
+    assert set(rows) == {"long stereo.wav", "sub/short.flac"}
+    starts = [float(w["start_s"]) for w in windows if w["file"] == "long stereo.wav"]
+    assert starts == [0.0, 2.5, 5.0, pytest.approx(7.3, abs=0.01)]
+    for column in ("fake", "real"):
+        highest = max(float(w[column]) for w in windows if w["file"] == "long stereo.wav")
+        assert float(rows["long stereo.wav"][column]) == highest
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [("nothing/here.wav", "no such file"), ("EMPTY", "holds no recording")]
+)
+def test_an_input_that_is_none_is_told(road, tmp_path, given, words):
+    data, config, runs, _ = road
+    done = call("infer", config, data, runs, INPUT=str(tmp_path) if given == "EMPTY" else given)
+    assert done.returncode == 2 and words in done.stderr and "fix:" in done.stderr
+
+
+def test_an_unreadable_test_clip_still_has_a_row_in_the_submission(road, tmp_path):
+    data, config, runs, _ = road
+    import shutil
+
+    broken, other = tmp_path / "corpus", tmp_path / "runs"
+    shutil.copytree(data, broken)
+    (broken / "test" / "TEST_00005.ogg").write_bytes(b"")
+    shutil.copytree(runs, other, symlinks=True)
+    call("prepare", config, broken, other)
+    for job in ("denoise", "mix", "extract", "train", "infer"):
+        done = call(job, config, broken, other)
+        assert done.returncode == 0, done.stderr
+    assert "1 recordings could not be read (TEST_00005: empty" in done.stderr
+    rows = {r["id"]: r for r in csv.DictReader((other / "road/submission.csv").open())}
+    model = json.loads((other / "road/models/crnn/model.json").read_text())
+    assert len(rows) == 24 and float(rows["TEST_00005"]["fake"]) == pytest.approx(model["prevalence"][0])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("mix: {snr: [1, 2]}", ["road.yaml:1: mix.snr: unknown key", "snr_db"]),
+        ("train: {models: [crn]}", ["unknown model 'crn'", "did you mean 'crnn'?"]),
+    ],
+)
+def test_a_wrong_key_stops_before_any_work(tmp_path, text, words):
+    config = tmp_path / "road.yaml"
+    config.write_text(text)
+    done = call("prepare", config, ROOT / "data/demo", tmp_path / "runs")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert not (tmp_path / "runs" / "stages").exists()
+
+
+def test_a_corpus_that_is_none_is_told(tmp_path):
+    config = tmp_path / "road.yaml"
+    config.write_text(CONFIG)
+    done = call("prepare", config, tmp_path, tmp_path / "runs")
+    assert done.returncode == 2 and "train.csv is missing (found: road.yaml" in done.stderr and "DATA=" in done.stderr
+
+
+def test_status_shows_every_job(road):
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.status", "--runs", str(road[2])], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    for job in ("prepare", "denoise", "mix", "extract", "train", "infer"):
+        assert re.search(rf"{job} +│ road.*│ done", done.stderr), job
