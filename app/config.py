@@ -58,6 +58,11 @@ class PrepareConfig(Section):
     valid_fraction: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.3  # of training clips, wanted in validation
     shard_clips: PositiveInt = 200
 
+    @property
+    def limits(self) -> dict[str, float]:
+        """What a usable training clip keeps to, as `app.audio.io.load_clip` takes it."""
+        return {"min_seconds": self.min_seconds, "max_seconds": self.max_seconds, "silent_dbfs": self.silent_dbfs}
+
 
 class DenoiseConfig(Section):
     method: Literal["gate", "none"] = "gate"

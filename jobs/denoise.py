@@ -33,18 +33,12 @@ def denoise_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
     from app.corpora.sounds import SoundWriter
     from app.runtime.files import write_lines
 
-    how, limits, rate = config.denoise, config.prepare, config.sample_rate
+    how, rate = config.denoise, config.sample_rate
     voices, bank = SoundWriter(), SoundWriter()
     for row in shard.rows:
         leave_if_stopped()
         try:
-            clip = load_clip(
-                data / row["path"],
-                rate,
-                min_seconds=limits.min_seconds,
-                max_seconds=limits.max_seconds,
-                silent_dbfs=limits.silent_dbfs,
-            )
+            clip = load_clip(data / row["path"], rate, **config.prepare.limits)
         except BadClip as bad:
             out.fail(row, bad.cause, bad.detail)
             continue

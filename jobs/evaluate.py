@@ -12,7 +12,7 @@ from typing import Any
 
 from app.config import Config
 from app.errors import UserError
-from app.runtime.files import read_json, read_lines, write_json
+from app.runtime.files import read_json, read_lines, sha256_of, write_json
 from app.runtime.job import counts
 from app.runtime.run import Run, job_main
 from app.runtime.shards import rows_of
@@ -22,40 +22,70 @@ from jobs.mix import summary_rows
 from jobs.models import chosen_model, trained_models
 from jobs.terminal import table
 
+VERSION = 1  # raised when the numbers or the report change
 FEW_CLIPS = 200  # below, a score is said to prove nothing
 
 
 def evaluate(run: Run) -> None:
     """Scores the chosen model on validation and, with FINAL=1, on the test labels; writes the report."""
+    model, extracted, labels = chosen_model(run), need(run, "extract"), _labels(run)
+    path, basis = run.folder / "report" / "index.html", _basis(run, model, labels)
+    metrics = read_json(run.folder / "metrics.json")
+    if metrics and metrics.get("basis") == basis and path.exists():
+        print(f"evaluate  done already  ({run.folder / 'metrics.json'})", file=sys.stderr)
+    else:
+        metrics = _evaluate(run, model, extracted, labels, path, basis)
+    _show(metrics)
+    print(f"evaluate  report: {path}", file=sys.stderr)
+    if (run.folder / "submission.csv").exists():
+        print(f"evaluate  submission: {run.folder / 'submission.csv'}", file=sys.stderr)
+
+
+def _evaluate(
+    run: Run, model: dict[str, Any], extracted: Path, labels: Path | None, path: Path, basis: dict[str, Any]
+) -> dict[str, Any]:
     from app.scoring.report import write_report
 
-    model, stages = chosen_model(run), _stages(run)
-    notes, evaluations = [], _validation(run, model, need(run, "extract"))
-    final = run.config.evaluate.final or os.environ.get("FINAL") == "1"
-    labels = run.data / (run.config.test.labels or "")
-    if final and run.config.test.labels and labels.exists():
+    notes, evaluations = [], _validation(run, model, extracted)
+    if labels:
         evaluations.insert(0, _test(run, model, labels))
         _log_look(run, model, evaluations[0])
-    elif run.config.test.labels and labels.exists():
+    elif run.config.test.labels and (run.data / run.config.test.labels).exists():
         notes.append("Validation only: the test labels were not looked at (FINAL=1 does, and each look is logged).")
     else:
         notes.append("Validation only: this corpus has no test labels.")
     small = [e for e in evaluations if e.clips < FEW_CLIPS]
     if small:
-        sizes = ", ".join(f"{e.name}: {e.clips}" for e in small)
+        sizes = ", ".join(f"{e.name} {e.clips}" for e in small)
         notes.append(
-            f"Plumbing, not proof: so few clips show that the road works, not how good the model is ({sizes})."
+            f"Plumbing, not proof: so few clips ({sizes}) show that the road works, not how good the model is."
         )
-    path = run.folder / "report" / "index.html"
-    write_report(path, _report(run, model, evaluations, notes, stages))
-    summary = [_line(e) for e in evaluations]
-    write_json(run.folder / "metrics.json", {"run": run.name, "model": model["name"], "data": summary, "notes": notes})
-    _show(model, evaluations)
-    for note in notes:
-        print(f"  {note}", file=sys.stderr)
-    print(f"evaluate  report: {path}", file=sys.stderr)
-    if (run.folder / "submission.csv").exists():
-        print(f"evaluate  submission: {run.folder / 'submission.csv'}", file=sys.stderr)
+    write_report(path, _report(run, model, evaluations, notes))
+    metrics = {"run": run.name, "model": model["name"], "basis": basis, "data": [_line(e) for e in evaluations]}
+    write_json(run.folder / "metrics.json", {**metrics, "notes": notes})
+    return {**metrics, "notes": notes}
+
+
+def _labels(run: Run) -> Path | None:
+    """The test's answers, if they are there and may be looked at."""
+    final = run.config.evaluate.final or os.environ.get("FINAL") == "1"
+    path = run.data / run.config.test.labels if run.config.test.labels else None
+    return path if final and path and path.exists() else None
+
+
+def _basis(run: Run, model: dict[str, Any], labels: Path | None) -> dict[str, Any]:
+    """What the numbers rest on: the same again is not computed again."""
+    scores = run.folder / "scores" / f"{model['name']}.csv"
+    return {
+        "version": VERSION,
+        "stages": run.stages(),
+        "weights": model["weights_sha256"],
+        "temperature": model["temperature"],
+        "models": [m["weights_sha256"] for m in trained_models(run)],
+        "evaluate": run.config.evaluate.model_dump(mode="json"),
+        "labels": sha256_of(labels) if labels else None,
+        "scores": sha256_of(scores) if labels and scores.exists() else None,
+    }
 
 
 def _validation(run: Run, model: dict[str, Any], extracted: Path) -> list[Any]:
@@ -151,7 +181,7 @@ def _log_look(run: Run, model: dict[str, Any], evaluation: Any) -> None:
         file.write(json.dumps(look) + "\n")
 
 
-def _report(run: Run, model: dict[str, Any], evaluations: list[Any], notes: list[str], stages: dict[str, Path]) -> Any:
+def _report(run: Run, model: dict[str, Any], evaluations: list[Any], notes: list[str]) -> Any:
     from app.compat import versions
     from app.scoring.report import JobRow, ModelRow, Report
     from app.scoring.table import Table
@@ -159,6 +189,7 @@ def _report(run: Run, model: dict[str, Any], evaluations: list[Any], notes: list
     def as_table(title: str, rows: list[dict[str, Any]]) -> Table | None:
         return Table(title, list(rows[0]), [list(row.values()) for row in rows]) if rows else None
 
+    stages = _stages(run)
     audit = read_json(stages["prepare"] / "shards" / "manifest" / "audit.json")
     models = trained_models(run)
     facts = [{k: v for k, v in s.items() if k != "found"} for s in audit["shortcuts"]]
@@ -230,14 +261,18 @@ def _line(evaluation: Any) -> dict[str, Any]:
     }
 
 
-def _show(model: dict[str, Any], evaluations: list[Any]) -> None:
+def _show(metrics: dict[str, Any]) -> None:
     """Short: one line a data set, the floors beside its score."""
     rows = []
-    for e in evaluations:
-        constants = {f"if {floor.name}": floor.score.score for floor in e.floors}
-        terms = {"AUC": e.score.auc, "Brier": e.score.brier, "ECE": e.score.ece, "ECE by chance": e.ece_floor.mean}
-        rows.append({"data": e.name, "clips": e.clips, "score": e.score.score, **constants, **terms})
-    table(f"{model['name']}: official score, beside what a constant answer scores (lower is better), and its terms", rows)
+    for data in metrics["data"]:
+        constants = {f"if {name}": score for name, score in data["floors"].items()}
+        terms = {"AUC": data["auc"], "Brier": data["brier"], "ECE": data["ece"], "ECE by chance": data["ece_floor"][0]}
+        rows.append({"data": data["name"], "clips": data["clips"], "score": data["score"], **constants, **terms})
+    table(
+        f"{metrics['model']}: official score, beside that of a constant answer (lower is better), and its terms", rows
+    )
+    for note in metrics["notes"]:
+        print(f"  {note}", file=sys.stderr)
 
 
 if __name__ == "__main__":

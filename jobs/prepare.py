@@ -39,17 +39,10 @@ def survey_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
     from app.audio.io import BadClip, load_clip
     from app.audio.survey import clip_facts
 
-    limits = config.prepare
     for row in shard.rows:
         leave_if_stopped()
         try:
-            clip = load_clip(
-                data / row["path"],
-                None,
-                min_seconds=limits.min_seconds,
-                max_seconds=limits.max_seconds,
-                silent_dbfs=limits.silent_dbfs,
-            )
+            clip = load_clip(data / row["path"], None, **config.prepare.limits)
         except BadClip as bad:
             out.fail(row, bad.cause, bad.detail)
             continue

@@ -23,7 +23,7 @@ class Progress:
     epoch: int = 0  # epochs done, validated and written to metrics.jsonl
     best_score: float = float("inf")  # on select, lower is better
     best_epoch: int = 0
-    loss_sum: float = 0.0  # of the steps of the unfinished epoch
+    loss_sum: float = 0.0  # over the clips of the unfinished epoch
     seconds: float = 0.0
 
 

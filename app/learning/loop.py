@@ -24,7 +24,7 @@ from app.errors import Stopped
 from app.features.store import Batch, Features
 from app.learning.checkpoint import Progress, load_checkpoint, save_checkpoint
 from app.learning.predict import logits_of, to_device
-from app.runtime.files import read_lines, write_atomic
+from app.runtime.files import sync, write_atomic
 from app.scoring.metrics import official_score
 
 WARM_UP = 0.1  # of all steps
@@ -55,6 +55,7 @@ class Trainer:
         self.progress = load_checkpoint(self.last, model, self.optimizer) if self.last.exists() else self._begin()
         self._cut_back("metrics.jsonl")
         self._cut_back("timing.jsonl")
+        self._since = self._saved = time.monotonic()
 
     @property
     def finished(self) -> bool:
@@ -62,28 +63,28 @@ class Trainer:
         return done.epoch >= self.cfg.epochs or done.epoch - done.best_epoch >= self.cfg.patience
 
     def run(self, stop: Callable[[], Any], tell: Tell) -> None:
-        """Trains to the end. When `stop()` turns true, saves and raises Stopped."""
-        saved = time.monotonic()
+        """Trains to the end. When `stop()` turns true, in training or validation, saves and raises Stopped."""
+
+        def leave() -> None:
+            if reason := stop():
+                self._save()
+                raise Stopped(str(reason))
+
         while not self.finished:
             started = time.monotonic()
             for batch in self._rest_of_epoch():
                 self._step(batch)
                 tell(self.progress, self.steps, None)
-                if stop():
-                    self.progress.seconds += time.monotonic() - started
+                leave()
+                if time.monotonic() - self._saved > self.cfg.checkpoint_minutes * 60:
                     self._save()
-                    raise Stopped(str(stop()))
-                if time.monotonic() - saved > self.cfg.checkpoint_minutes * 60:
-                    self._save()
-                    saved = time.monotonic()
             trained_s = time.monotonic() - started
-            metrics = self._end_epoch()
-            self.progress.seconds += time.monotonic() - started
+            metrics = self._end_epoch(leave)
+            self._count_seconds()
             self._note(
                 "timing.jsonl", {"epoch": self.progress.epoch, "train_s": trained_s, "seconds": self.progress.seconds}
             )
             self._save()
-            saved = time.monotonic()
             tell(self.progress, self.steps, metrics)
 
     def _begin(self) -> Progress:
@@ -91,16 +92,15 @@ class Trainer:
         return Progress()
 
     def _rest_of_epoch(self) -> Iterator[Batch]:
-        """The batches still to do, the next one read while this one is computed."""
+        """The batches still to do (none, if only the validation is), the next one read while this one is computed."""
         order = np.random.default_rng(seed_of(self.seed, "epoch", self.progress.epoch)).permutation(len(self.train))
         first = self.progress.step - self.progress.epoch * self.steps
         parts = [order[n * self.cfg.batch_clips : (n + 1) * self.cfg.batch_clips] for n in range(first, self.steps)]
         with ThreadPoolExecutor(1) as reader:
             ahead = [reader.submit(self.train.batch, part) for part in parts[:1]]
-            for following in [*parts[1:], None]:
+            for n in range(len(parts)):
                 batch = ahead.pop().result()
-                if following is not None:
-                    ahead.append(reader.submit(self.train.batch, following))
+                ahead += [reader.submit(self.train.batch, part) for part in parts[n + 1 : n + 2]]
                 yield to_device(batch, self.device)
 
     def _step(self, batch: Batch) -> None:
@@ -117,14 +117,14 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg.clip_norm)
         self.optimizer.step()
         self.progress.step += 1
-        self.progress.loss_sum += float(loss.detach())
+        self.progress.loss_sum += float(loss.detach()) * len(batch.targets)  # an epoch's last batch may be short
 
-    def _end_epoch(self) -> dict[str, Any]:
+    def _end_epoch(self, leave: Callable[[], None]) -> dict[str, Any]:
         progress = self.progress
-        logits = logits_of(self.model, self.select, self.cfg.batch_clips, self.device)
+        logits = logits_of(self.model, self.select, self.cfg.batch_clips, self.device, between=leave)
         metrics = {
             "epoch": progress.epoch + 1,
-            "train_loss": progress.loss_sum / self.steps,
+            "train_loss": progress.loss_sum / len(self.train),
             **select_metrics(logits, self.select),
         }
         progress.epoch, progress.loss_sum = progress.epoch + 1, 0.0
@@ -136,19 +136,27 @@ class Trainer:
         self._note("metrics.jsonl", metrics)
         return metrics
 
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.progress.seconds, self._since = self.progress.seconds + now - self._since, now
+
     def _save(self) -> None:
+        self._count_seconds()
         save_checkpoint(self.last, self.model, self.optimizer, self.progress)
+        self._saved = time.monotonic()
 
     def _note(self, name: str, row: dict[str, Any]) -> None:
-        with (self.folder / name).open("a", encoding="utf-8") as file:
+        path = self.folder / name
+        with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+        sync(path)  # before the checkpoint that counts on it
 
     def _cut_back(self, name: str) -> None:
-        """What a killed training wrote after its last checkpoint is written again."""
+        """What a killed training wrote after its last checkpoint, a torn line too, is written again."""
         path = self.folder / name
         if path.exists():
-            kept = [row for row in read_lines(path) if row["epoch"] <= self.progress.epoch]
-            write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
+            kept = path.read_text(encoding="utf-8").splitlines()[: self.progress.epoch]  # one line an epoch
+            write_atomic(path, "".join(f"{line}\n" for line in kept))
 
 
 def select_metrics(logits: NDArray[np.float64], select: Features) -> dict[str, float]:
@@ -172,7 +180,10 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 def hide_stripes(batch: Batch, rng: np.random.Generator) -> Batch:
-    """SpecAugment (Park et al. 2019): stripes of time and of mel bands get the clip's mean; another draw a clip."""
+    """SpecAugment (Park et al. 2019): stripes of time and of mel bands get the clip's mean over its sound frames.
+
+    Each clip has a draw of its own.
+    """
     mel, (clips, mels, frames) = batch.mel, batch.mel.shape
     hidden = torch.zeros((clips, mels, frames), dtype=torch.bool)
     for clip in range(clips):
@@ -181,5 +192,6 @@ def hide_stripes(batch: Batch, rng: np.random.Generator) -> Batch:
             at, low = rng.integers(0, frames), rng.integers(0, mels)
             hidden[clip, :, at : at + width] = True
             hidden[clip, low : low + height] = True
-    mean: Tensor = mel.mean((1, 2), keepdim=True)
+    sound = (torch.arange(frames, device=mel.device) < batch.frames[:, None])[:, None]
+    mean: Tensor = (mel * sound).sum((1, 2), keepdim=True) / (sound.sum((1, 2), keepdim=True) * mels).clamp_min(1)
     return batch._replace(mel=torch.where(hidden.to(mel.device), mean, mel))
