@@ -105,7 +105,7 @@ def _validation(run: Run, model: dict[str, Any], extracted: Path) -> list[Any]:
         found.append(
             _evaluation(
                 run.config,
-                f"validation: {split}",
+                split,
                 [row["id"] for row in mine],
                 [[row["fake"], row["real"]] for row in facts],
                 apply_temperature(logits, model["temperature"]),
@@ -269,7 +269,8 @@ def _show(metrics: dict[str, Any]) -> None:
         terms = {"AUC": data["auc"], "Brier": data["brier"], "ECE": data["ece"], "ECE by chance": data["ece_floor"][0]}
         rows.append({"data": data["name"], "clips": data["clips"], "score": data["score"], **constants, **terms})
     table(
-        f"{metrics['model']}: official score, beside that of a constant answer (lower is better), and its terms", rows
+        f"{metrics['model']}: official score (lower is better) beside that of constant answers; select and calibrate are validation",
+        rows,
     )
     for note in metrics["notes"]:
         print(f"  {note}", file=sys.stderr)

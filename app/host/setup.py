@@ -37,7 +37,8 @@ def main():
         steps.insert(0, [sys.executable, "-m", "venv", "--clear", VENV])
     for name in sets:
         steps.append([uv, "pip", "install", "-q", "--python", VENV, "--require-hashes", "-r", _lock(LOCKS[name])])
-    environment = dict(os.environ, UV_HTTP_TIMEOUT="300", UV_LINK_MODE=os.environ.get("UV_LINK_MODE", "copy"))
+    environment = dict(os.environ, UV_HTTP_TIMEOUT="300", UV_COMPILE_BYTECODE="1")
+    environment.setdefault("UV_LINK_MODE", "copy")  # no warning where cache and .venv lie on different disks
     environment.pop("VIRTUAL_ENV", None)
     for step in steps:
         done = subprocess.run(step, env=environment, check=False)

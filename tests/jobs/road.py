@@ -68,7 +68,12 @@ def call(job: str, config: Path, data: Path, runs: Path, *more: str, **env: str)
     """The job in a process of its own, as make does it."""
     clean = {k: v for k, v in os.environ.items() if k not in ("CONFIG", "RUN", "DATA", "RUNS", "INPUT", "FINAL")}
     return subprocess.run(
-        command(job, config, data, runs, *more), cwd=ROOT, env={**clean, **env}, capture_output=True, text=True, check=False
+        command(job, config, data, runs, *more),
+        cwd=ROOT,
+        env={**clean, **env},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
