@@ -65,7 +65,8 @@ def _join(stage: Path, out: Draft, rest: list[dict[str, Any]], config: Config, h
     if nameless:
         colours = np.array([facts[id]["colour"] for id in nameless])
         clusters = clusters_of(nameless, colours, [facts[id]["digest"] for id in nameless], config.seed)
-    splits = split_groups(groups_of(rows, clusters), config.prepare.valid_fraction, config.seed)
+    groups = groups_of(rows, clusters, {id: known["digest"] for id, known in facts.items()})
+    splits = split_groups(groups, config.prepare.valid_fraction, config.seed)
     audit = audit_of(rows, facts, list(rows_of(stage, "failed"))).as_json()
     if nameless:
         audit["sentences"].insert(

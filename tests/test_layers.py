@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ["errors", "config", "compat", "runtime", "audio", "corpora", "features", "models", "scoring", "learning", "jobs"]
+LAYERS = [
+    "errors",
+    "config",
+    "compat",
+    "runtime",
+    "audio",
+    "corpora",
+    "features",
+    "models",
+    "scoring",
+    "learning",
+    "jobs",
+]
 FILES = sorted([*ROOT.glob("app/**/*.py"), *ROOT.glob("jobs/*.py")])
 
 

@@ -82,10 +82,10 @@ def _improve(places: np.ndarray, cost: float, sizes: np.ndarray, holds: np.ndarr
     return places
 
 
-def groups_of(rows: list[Row], clusters: dict[str, str]) -> list[Group]:
-    """Groups of recordings that share a speaker, attack, parent or cluster, transitively.
+def groups_of(rows: list[Row], clusters: dict[str, str], digests: dict[str, str] | None = None) -> list[Group]:
+    """Groups of recordings that share a speaker, attack, parent, cluster or their very audio, transitively.
 
-    clusters: id -> name, for recordings whose speaker and attack are unknown.
+    clusters: id -> name, for recordings whose speaker and attack are unknown. digests: id -> digest of the audio.
     """
     links: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in rows:
@@ -98,6 +98,8 @@ def groups_of(rows: list[Row], clusters: dict[str, str]) -> list[Group]:
             links["attack", row["attack"]].append(row["id"])
         if row["id"] in clusters:
             links["cluster", clusters[row["id"]]].append(row["id"])
+        if digests:
+            links["audio", digests[row["id"]]].append(row["id"])
     known = {row["id"]: row for row in rows}
     for ids in _joined(links.values(), known):
         group = _group([known[id] for id in ids])

@@ -68,18 +68,18 @@ class Crnn(nn.Module):
 
 
 class Stage(nn.Module):
-    """Halves both axes, then one residual convolution."""
+    """Halves both axes, then one residual convolution, which the first stage does without."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.halve = nn.Conv2d(before, after, 3, 2, 1) if before > 1 else FirstConv(after)
         self.norm = ClipNorm(after)
         self.deepen = nn.Conv2d(after, after, 3, 1, 1) if before > 1 else None
-        self.norm_deep = ClipNorm(after)
+        self.norm_deep = ClipNorm(after) if before > 1 else None
 
     def forward(self, values: Tensor, mask: Tensor | None) -> Tensor:
         values = F.relu_(self.norm(self.halve(values), mask))
-        if self.deepen is not None:
+        if self.deepen and self.norm_deep:
             values = F.relu_(self.norm_deep(self.deepen(values), mask) + values)
         return values
 
@@ -129,7 +129,7 @@ class Pool(nn.Module):
     def __init__(self, features: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.score = nn.Conv1d(features, 1, 1)
+        self.score = nn.Conv1d(features, 1, 1, bias=False)  # a softmax takes no notice of a shift
         self.width = 2 * features
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:

@@ -71,15 +71,16 @@ def test_near_copies_lie_with_their_original(facts):
 
 
 def test_speakers_of_clearly_different_colour_are_not_torn_apart(facts):
-    """Measured: all clips of a speaker lie in one cluster; 0.9 is asked for. Clusters do tell speakers apart."""
+    """The measure: how many clips lie in the cluster that most of their speaker's clips lie in. Found: 0.94."""
     clusters = clustered(facts)
     by_speaker = defaultdict(Counter)
     for id, name in clusters.items():
         by_speaker[id.split("-")[0]][name] += 1
     together = sum(max(names.values()) for names in by_speaker.values()) / len(clusters)
     assert together >= 0.9
-    assert len(set(clusters.values())) == 6
-    assert max(Counter(clusters.values()).values()) < 0.6 * len(clusters)
+    # one cluster for all would do that too
+    assert len(set(clusters.values())) >= 6
+    assert max(Counter(clusters.values()).values()) <= 0.4 * len(clusters)
 
 
 def test_equal_digests_share_a_cluster_whatever_their_colour():
@@ -108,33 +109,44 @@ def test_any_number_of_clips_is_clustered(clips):
     """One recording without metadata is common: a line forgotten in meta.csv."""
     colours = np.random.default_rng(1).normal(size=(clips, 40))
     clusters = clusters_of([str(n) for n in range(clips)], colours, [str(n) for n in range(clips)], 0)
-    assert len(clusters) == clips and len(set(clusters.values())) == min(6, clips)
+    assert len(clusters) == clips and len(set(clusters.values())) >= min(6, clips)
 
 
+@pytest.mark.filterwarnings("ignore:The symmetric non-negative")
 def test_clips_that_all_sound_the_same_are_clustered():
-    clusters = clusters_of([str(n) for n in range(9)], np.ones((9, 40)), ["same"] * 9, 0)
-    assert len(set(clusters.values())) == 1
+    assert len(clusters_of([str(n) for n in range(9)], np.ones((9, 40)), [str(n) for n in range(9)], 0)) == 9
+    assert len(set(clusters_of([str(n) for n in range(9)], np.ones((9, 40)), ["same"] * 9, 0).values())) == 1
+
+
+def test_no_cluster_swallows_the_corpus():
+    """Outliers are the last to be joined: six clusters would be five of them, and one of all other clips."""
+    rng = np.random.default_rng(4)
+    colours = np.concatenate([rng.normal(0, 1, (95, 6)), rng.normal(0, 40, (5, 6))])
+    names = Counter(clusters_of([str(n) for n in range(100)], colours, [str(n) for n in range(100)], 0).values())
+    assert max(names.values()) <= 40
 
 
 def test_a_big_corpus_is_clustered_quickly_and_copies_stay_together():
     rng = np.random.default_rng(2)
     centres = rng.normal(0, 10, (30, 3))
-    who = rng.integers(0, 30, 2400)
+    who = np.resize(rng.integers(0, 30, 2300), 2400)
     colours = centres[who] + rng.normal(0, 0.2, (2400, 3))
     digests = [str(n) for n in range(2300)] + [str(n) for n in range(100)]
     ids = [str(n) for n in range(2400)]
     clusters = clusters_of(ids, colours, digests, 0)
     assert clusters == clusters_of(ids, colours, digests, 0)
     assert all(clusters[str(n)] == clusters[str(n + 2300)] for n in range(100))
-    shared = [{clusters[id] for id, mine in zip(ids, who) if mine == speaker} for speaker in range(30)]
-    names = Counter(clusters.values())
-    assert len(names) <= 125 and sum(map(len, shared)) >= len(names)
+    assert 6 <= len(set(clusters.values())) <= 125
+    per_cluster = defaultdict(Counter)
+    for id, name in clusters.items():
+        per_cluster[name][who[int(id)]] += 1
+    # blobs this far apart are not mixed
+    assert sum(max(counts.values()) for counts in per_cluster.values()) > 0.95 * len(ids)
 
 
-def test_a_contest_of_55438_clips_has_no_more_clusters_than_centres(monkeypatch):
-    """55,438 / 25 is more than the 2,000 centres; here with a hundredth of both."""
-    monkeypatch.setattr("app.corpora.clusters.MOST_CENTRES", 20)
-    monkeypatch.setattr("app.corpora.clusters.MOST", 12)
-    colours = np.random.default_rng(3).normal(size=(554, 4))
-    clusters = clusters_of([str(n) for n in range(554)], colours, [str(n) for n in range(554)], 0)
-    assert len(set(clusters.values())) == 12
+def test_a_contest_of_55438_clips_asks_for_no_more_clusters_than_there_are_centres(monkeypatch):
+    """55,438 / 25 is more than the 2,000 centres; here with a tenth of both."""
+    monkeypatch.setattr("app.corpora.clusters.MOST_CENTRES", 200)
+    colours = np.random.default_rng(3).normal(size=(5544, 3))
+    clusters = clusters_of([str(n) for n in range(5544)], colours, [str(n) for n in range(5544)], 0)
+    assert 6 <= len(set(clusters.values())) <= 200

@@ -37,7 +37,7 @@ def assert_nothing_leaks(rows, clusters, splits):
     assert set(held) == {(split, label) for split in SPLITS for label in ("fake", "real")}
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(16))
 def test_no_speaker_attack_parent_cluster_or_engine_is_in_two_splits(seed):
     rows, clusters = random_corpus(seed)
     splits = split_groups(groups_of(rows, clusters), 0.3, seed, draws=300)
@@ -52,7 +52,7 @@ def test_no_speaker_attack_parent_cluster_or_engine_is_in_two_splits(seed):
 @pytest.mark.parametrize("valid_fraction", [0.3, 0.4])
 def test_the_demo_corpus_is_split_without_leaks(demo, valid_fraction):
     rows = [row for row in read_contest(demo).rows if row["split"] == "train"]
-    splits = split_groups(groups_of(rows, {}), valid_fraction, 20261122)
+    splits = split_groups(groups_of(rows, {}), valid_fraction, 20261122, draws=1000)
     assert_nothing_leaks(rows, {}, splits)
     engines = defaultdict(set)
     for row in rows:
@@ -65,19 +65,20 @@ def test_the_demo_corpus_is_split_without_leaks(demo, valid_fraction):
     assert all(per_half.values())  # each half holds an engine that no other split has heard
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("engines", [0, 12])
 @pytest.mark.parametrize("valid_fraction", [0.2, 0.5])
-def test_the_fractions_are_near_those_wanted_where_groups_are_small(seed, valid_fraction):
-    rng = np.random.default_rng(seed)
+def test_the_fractions_are_near_those_wanted_where_groups_are_small(engines, valid_fraction):
+    rng = np.random.default_rng(0)
     groups = [Group((f"r{n}",), 0, int(rng.integers(1, 20)), frozenset()) for n in range(60)]
-    groups += [Group((f"f{n}",), int(rng.integers(1, 20)), 0, frozenset({f"tts{n}"})) for n in range(60)]
-    splits = split_groups(groups, valid_fraction, seed)
+    for n in range(engines or 60):
+        groups.append(Group((f"f{n}",), int(rng.integers(1, 20)), 0, frozenset({f"tts{n}"} if engines else ())))
+    splits = split_groups(groups, valid_fraction, 0, draws=1000)
     for label in ("fake", "real"):
         clips = Counter()
         for group in groups:
             clips[splits[group.ids[0]]] += getattr(group, label)
-        for split, wanted in (("select", valid_fraction / 2), ("calibrate", valid_fraction / 2)):
-            assert clips[split] / clips.total() == pytest.approx(wanted, rel=0.05)
+        for half in ("select", "calibrate"):
+            assert clips[half] / clips.total() == pytest.approx(valid_fraction / 2, rel=0.3 if engines else 0.1)
 
 
 def test_the_split_depends_on_the_seed_and_not_on_the_order():
@@ -153,3 +154,11 @@ def test_three_groups_of_each_label_are_enough():
     assert_nothing_leaks(rows, {}, split_groups(groups_of(rows, {}), 0.3, 0, draws=300))
     rows = [clip(f"{label}{speaker}", label, f"{speaker}") for label in (0, 1) for speaker in range(3)]
     assert_nothing_leaks(rows, {}, split_groups(groups_of(rows, {}), 0.3, 0, draws=300))
+
+
+def test_equal_audio_under_two_names_is_one_group():
+    rows = [
+        {"id": id, "fake": 0, "real": 1, "speaker": id, "attack": "bonafide", "parent": None} for id in ("a", "b", "c")
+    ]
+    groups = groups_of(rows, {}, {"a": "same", "b": "same", "c": "other"})
+    assert sorted(group.ids for group in groups) == [("a", "b"), ("c",)]

@@ -72,5 +72,7 @@ def test_make_alone_shows_every_target_in_flow_order():
 
 
 def test_no_python_at_all_is_told():
-    done = subprocess.run(["make", "-s", "PYTHON=no-such-python", "setup"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "-s", "PYTHON=no-such-python", "setup"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2 and "apt-get install python3" in done.stdout

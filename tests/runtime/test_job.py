@@ -61,9 +61,10 @@ def test_stop_keeps_what_is_committed_and_the_next_run_does_the_rest(a_run, caps
     capsys.readouterr()
     job = do(a_run())
     assert f"{len(kept)} of 4 shards are done already" in capsys.readouterr().err
-    assert is_complete(job.folder) and kept.items() <= {
-        p.parent.name: p.stat().st_mtime_ns for p in folder.glob("shards/*/receipt.json")
-    }.items()
+    assert (
+        is_complete(job.folder)
+        and kept.items() <= {p.parent.name: p.stat().st_mtime_ns for p in folder.glob("shards/*/receipt.json")}.items()
+    )
 
 
 def test_a_stop_file_stops(a_run):
@@ -188,6 +189,8 @@ def test_the_status_of_a_dead_job_is_stale(a_run):
     path = folder / "status" / "main.json"
     values = read_json(path)
     assert values["state"] == "done" and values["peak_mb"] > 10
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
     path.write_text(json.dumps({**values, "state": "running", "pid": int(dead.stdout)}))
     assert read_status(folder)[0]["state"] == "stale"

@@ -65,8 +65,13 @@ def test_windows_account_for_their_recording(tmp_path):
 
 def test_drafts_of_the_dead_are_cleared_and_those_of_the_living_stay(tmp_path):
     host = os.uname().nodename
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
-    gone, mine = tmp_path / f".draft-00000-{host}-{dead.stdout.strip()}", tmp_path / f".draft-00001-{host}-{os.getpid()}"
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
+    gone, mine = (
+        tmp_path / f".draft-00000-{host}-{dead.stdout.strip()}",
+        tmp_path / f".draft-00001-{host}-{os.getpid()}",
+    )
     gone.mkdir()
     mine.mkdir()
     clear_drafts(tmp_path)
