@@ -5,8 +5,6 @@ PYTHON ?= python3
 VENV := .venv/bin/python
 export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL
 
-# make itself can only exit with 0, 1 or 2: so the job's own code is told, and what to type next
-run_job = $(VENV) -m jobs.$(1) || { code=$$?; echo "make $(1): exit code $$code$$([ $$code = 75 ] && echo ' (stopped: the same command goes on)')"; exit 2; }
 JOBS := prepare denoise mix extract train infer evaluate
 .PHONY: help demo all $(JOBS) status test lint lock setup clean-runs
 
@@ -20,7 +18,7 @@ demo: setup ## the whole road on the recordings that ship with the project (2 co
 	@CONFIG=configs/demo.yaml RUN=$(or $(RUN),demo) DATA=data/demo WORKERS=$(or $(WORKERS),2) $(MAKE) --no-print-directory all
 
 all: setup ## all seven jobs, in order; what is done already is not done again
-	@for job in $(JOBS); do $(call run_job,$$job); done
+	@$(VENV) app/host/launch.py $(JOBS)
 
 ##@ The jobs, in flow order
 prepare: ## read the corpus, split it by whole speakers and engines, audit it for shortcuts
@@ -31,7 +29,7 @@ train: ## baseline, then CNN + RNN; the best epoch on validation, calibrated
 infer: ## scores and submission.csv; INPUT=file-or-folder for any recordings
 evaluate: ## official score beside its floors, report/index.html; FINAL=1 looks at the test labels
 $(JOBS): setup
-	@$(call run_job,$@)
+	@$(VENV) app/host/launch.py $@
 
 ##@ Look after them
 status: setup ## every job of every run: state, progress, time left, memory
@@ -42,7 +40,7 @@ test: setup-dev ## the whole test suite
 	@$(VENV) -m pytest
 
 lint: setup-dev ## ruff and mypy
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	@$(VENV) -m ruff check . && $(VENV) -m ruff format --check . && $(VENV) -m mypy
 
 lock: setup ## requirements/*.txt from the .in files: exact versions with hashes
 	@cd requirements && for name in uv:uv cu130:moksori dev:dev; do \

@@ -7,6 +7,7 @@ key and the nearest match; all errors are told at once.
 
 import difflib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -32,10 +33,13 @@ Codec = Literal["g711-ulaw", "g711-alaw", "gsm", "ima-adpcm", "mp3", "opus", "vo
 CODECS: tuple[Codec, ...] = get_args(Codec)
 
 
+ModelName = Literal["pooled_logistic", "crnn"]
+
+
 class Section(BaseModel):
     """A frozen part of the config: unknown keys and loose types are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _ranges_rise(self) -> "Section":
@@ -135,7 +139,7 @@ class ExtractConfig(Section):
 
 
 class TrainConfig(Section):
-    models: tuple[str, ...] = ("pooled_logistic", "crnn")  # in this order, quickest first
+    models: tuple[ModelName, ...] = ("pooled_logistic", "crnn")  # in this order, quickest first
     epochs: PositiveInt = 14
     batch_clips: PositiveInt = 32  # the global batch, whatever the number of processes
     learning_rate: PositiveFloat = 2e-3  # peak of a one-cycle schedule
@@ -150,7 +154,7 @@ class TrainConfig(Section):
 
 
 class InferConfig(Section):
-    model: str | None = None  # null: the one with the best score on select
+    model: ModelName | None = None  # null: the one with the best score on select
     batch_clips: PositiveInt = 64
     overlap_s: NonNegativeFloat = 2.5  # of neighbouring windows in recordings longer than one window
     submission: bool = True  # write and check submission.csv where the corpus has a sample
@@ -168,7 +172,6 @@ class RuntimeConfig(Section):
     workers: Annotated[int, Field(ge=0)] = 0  # processes; 0: half of the cores we may use
     device: Literal["auto", "cpu", "cuda"] = "auto"
     nice: Annotated[int, Field(ge=0, le=19)] = 19
-    grace_s: PositiveFloat = 20.0  # from a stop signal to the exit
     max_failed: Probability = 0.01  # over this share of failed clips (and over 20 of them) a job stops
     heartbeat_s: PositiveFloat = 2.0
 
@@ -223,6 +226,8 @@ def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
         values = {} if node is None else yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}", "mend the line named above") from None
+    if isinstance(values, dict):  # a section whose keys are all commented out is one left as it is
+        values = {key: value for key, value in values.items() if value is not None}
     if not isinstance(values, dict):
         raise UserError(f"{path}: a config is a mapping of sections", "see configs/default.yaml")
     lines: dict[tuple[str, ...], int] = {}
@@ -231,7 +236,10 @@ def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
         *parents, leaf = dotted.split(".")
         place = values
         for parent in parents:
-            place = place.setdefault(parent, {})
+            place[parent] = place.get(parent) or {}
+            place = place[parent]
+            if not isinstance(place, dict):
+                raise UserError(f"{dotted}: '{parent}' is no section", "configs/default.yaml shows every key")
         place[leaf] = value
     try:
         # JSON mode: strict about types, yet a YAML list is a tuple and 1 a float
@@ -270,6 +278,12 @@ def _explain(detail: ErrorDetails, lines: dict[tuple[str, ...], int]) -> str:
             + (f"; did you mean '{near[0]}'?" if near else f"; known here: {', '.join(_keys_of(place[:-1]))}")
         )
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "literal_error":
+        allowed = [word.strip("' ") for word in str(detail["ctx"]["expected"]).replace(" or ", ",").split(",")]
+        near = difflib.get_close_matches(str(detail["input"]), allowed, n=1)
+        message += f"; did you mean '{near[0]}'?" if near else ""
+    if isinstance(detail["input"], str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", detail["input"]):
+        message += "; YAML wants a point in such a number: 2.0e-3"
     return (
         where + message + (f" (found {detail['input']!r})" if place and not isinstance(detail["input"], dict) else "")
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.config import Config
 from app.errors import UserError
+from app.runtime.files import fingerprint
 from app.runtime.job import is_complete, stage_name
 from app.runtime.run import Run
 
@@ -18,23 +19,25 @@ class Part:
     inputs: tuple[str, ...]
 
 
+RECORDINGS = ("sample_rate", "extract", "gate", "mix.window_s", "infer.overlap_s")
+
+# test recordings stand apart: what is done to training clips leaves them computed, and the other way round
 PARTS = {
-    "prepare": Part("prepare", 1, ("seed", "prepare"), ("corpus",)),
+    "prepare": Part("prepare", 1, ("seed", "prepare"), ("corpus-train",)),
+    "prepare-test": Part("prepare", 1, ("prepare.adapter",), ("corpus-test",)),
     "denoise": Part("denoise", 1, ("sample_rate", "denoise"), ("prepare",)),
     "mix": Part("mix", 1, ("seed", "mix"), ("denoise",)),
+    "mix-audio": Part("mix", 1, (), ("mix",)),
     "extract": Part("extract", 1, ("extract",), ("mix",)),
-    # test recordings do not depend on how training clips are mixed: changing the mix leaves them computed
-    "extract-test": Part(
-        "extract",
-        1,
-        ("sample_rate", "extract", "denoise", "mix.window_s", "infer.overlap_s", "prepare.adapter"),
-        ("corpus",),
-    ),
+    "extract-test": Part("extract", 1, RECORDINGS, ("prepare-test",)),
+    "extract-input": Part("extract", 1, RECORDINGS, ("recordings",)),
+    "train": Part("train", 1, ("seed", "train"), ("extract",)),
     "infer": Part("infer", 1, ("infer.batch_clips",), ("features", "model")),
 }
+NO_BYTES = {"mix": {"materialise"}, "train": {"models", "checkpoint_minutes"}}  # keys that leave the bytes as they are
 
 
-def spec_of(run: Run, part: str, **inputs: str) -> dict[str, Any]:
+def spec_of(run: Run, part: str, **inputs: Any) -> dict[str, Any]:
     """{"job", "version", "config", "inputs"}: all that shapes the bytes of `part` in this run.
 
     inputs: fingerprints of inputs that the run itself does not know, such as a model or a folder of recordings.
@@ -48,26 +51,44 @@ def spec_of(run: Run, part: str, **inputs: str) -> dict[str, Any]:
     }
 
 
-def need(run: Run, part: str) -> Path:
+def stage_of(run: Run, part: str, **inputs: Any) -> Path:
+    """Where `part` of this run lies, done or not."""
+    return run.runs / "stages" / stage_name(spec_of(run, part, **inputs))
+
+
+def need(run: Run, part: str, **inputs: Any) -> Path:
     """The folder of a finished stage of this run; UserError naming the job to run first."""
-    folder = run.runs / "stages" / stage_name(spec_of(run, part))
+    folder = stage_of(run, part, **inputs)
     if not is_complete(folder):
         job = PARTS[part].job
         raise UserError(f"run {run.name}: {job} is not done for this config ({folder})", f"run `make {job}` first")
     return folder
 
 
+def model_spec(run: Run, name: str) -> dict[str, Any]:
+    """What shapes this model; its fingerprint names its folder."""
+    spec = spec_of(run, "train")
+    if name == "pooled_logistic":  # of the keys of training it reads this one
+        spec["config"]["train"] = {"batch_clips": run.config.train.batch_clips}
+    spec = {**spec, "model": name}
+    return {**spec, "fingerprint": fingerprint(spec)}
+
+
 def _input(run: Run, name: str) -> str:
-    if name != "corpus":
-        return stage_name(spec_of(run, name))
-    corpus = run.stages().get("corpus")
+    if not name.startswith("corpus-"):
+        return stage_of(run, name).name
+    corpus = run.corpus()
     if corpus is None:
         raise UserError(f"run {run.name}: no corpus has been prepared ({run.folder})", "run `make prepare` first")
-    return corpus
+    return str(corpus[name.removeprefix("corpus-")])
 
 
 def _pick(config: Config, key: str) -> Any:
     value: Any = config.model_dump(mode="json")
+    if key == "gate":  # how a front end gates, if it does
+        return None if config.extract.front_end == "none" else value["denoise"]
     for part in key.split("."):
         value = value[part]
+    if key in NO_BYTES:
+        value = {name: each for name, each in value.items() if name not in NO_BYTES[key]}
     return value

@@ -29,6 +29,7 @@ def denoise_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
     from app.audio.io import BadClip, load_clip
     from app.audio.level import active_share
     from app.audio.noise import speech_free
+    from app.corpora.manifest import same_recording
     from app.corpora.plan import ACTIVE_STEP_S
     from app.corpora.sounds import SoundWriter
     from app.runtime.files import write_lines
@@ -38,7 +39,7 @@ def denoise_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
     for row in shard.rows:
         leave_if_stopped()
         try:
-            clip = load_clip(data / row["path"], rate, **config.prepare.limits)
+            clip = load_clip(same_recording(data, row), rate, **config.prepare.limits)
         except BadClip as bad:
             out.fail(row, bad.cause, bad.detail)
             continue

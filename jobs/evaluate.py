@@ -12,14 +12,16 @@ from typing import Any
 
 from app.config import Config
 from app.errors import UserError
+from app.features.windows import by_recording
 from app.runtime.files import read_json, read_lines, sha256_of, write_json
-from app.runtime.job import counts
+from app.runtime.job import counts, is_complete
 from app.runtime.run import Run, job_main
 from app.runtime.shards import rows_of
 from app.runtime.status import read_status
-from jobs.chain import need
+from jobs.chain import need, stage_of
 from jobs.mix import summary_rows
-from jobs.models import chosen_model, trained_models
+from jobs.models import chosen_model, scored_stage, trained_models
+from jobs.prepare import split_rows
 from jobs.terminal import table
 
 VERSION = 1  # raised when the numbers or the report change
@@ -37,7 +39,8 @@ def evaluate(run: Run) -> None:
         metrics = _evaluate(run, model, extracted, labels, path, basis)
     _show(metrics)
     print(f"evaluate  report: {path}", file=sys.stderr)
-    if (run.folder / "submission.csv").exists():
+    current = scored_stage(run, model, stage_of(run, "extract-test")).name
+    if run.stages().get("infer") == current and (run.folder / "submission.csv").exists():
         print(f"evaluate  submission: {run.folder / 'submission.csv'}", file=sys.stderr)
 
 
@@ -70,21 +73,22 @@ def _labels(run: Run) -> Path | None:
     """The test's answers, if they are there and may be looked at."""
     final = run.config.evaluate.final or os.environ.get("FINAL") == "1"
     path = run.data / run.config.test.labels if run.config.test.labels else None
-    return path if final and path and path.exists() else None
+    if not final or path is None or not path.exists():
+        return None
+    run.check_data()
+    return path
 
 
 def _basis(run: Run, model: dict[str, Any], labels: Path | None) -> dict[str, Any]:
     """What the numbers rest on: the same again is not computed again."""
-    scores = run.folder / "scores" / f"{model['name']}.csv"
     return {
         "version": VERSION,
-        "stages": run.stages(),
         "weights": model["weights_sha256"],
         "temperature": model["temperature"],
         "models": [m["weights_sha256"] for m in trained_models(run)],
         "evaluate": run.config.evaluate.model_dump(mode="json"),
         "labels": sha256_of(labels) if labels else None,
-        "scores": sha256_of(scores) if labels and scores.exists() else None,
+        "test": stage_of(run, "extract-test").name if labels else None,
     }
 
 
@@ -120,12 +124,14 @@ def _test(run: Run, model: dict[str, Any], labels: Path) -> Any:
     """The test set, from scores/NAME.csv and the corpus' labels; every labelled clip must have a score."""
     from app.corpora.labels import read_labels
 
-    scores_path = run.folder / "scores" / f"{model['name']}.csv"
-    if not scores_path.exists():
-        raise UserError(f"run {run.name}: no scores of {model['name']} ({scores_path})", "run `make infer` first")
-    with scores_path.open(encoding="utf-8", newline="") as file:
-        scores = {row["id"]: (float(row["fake"]), float(row["real"])) for row in csv.DictReader(file)}
-    for row in rows_of(need(run, "extract-test"), "failed"):
+    features = need(run, "extract-test")
+    scored = scored_stage(run, model, features)
+    if not is_complete(scored):
+        raise UserError(
+            f"run {run.name}: {model['name']} has no scores of the test ({scored})", "run `make infer` first"
+        )
+    scores = by_recording(rows_of(scored))
+    for row in rows_of(features, "failed"):
         scores[row["id"]] = tuple(model["prevalence"])
     rows = read_labels(labels)
     missing = [row["id"] for row in rows if row["id"] not in scores]
@@ -172,7 +178,7 @@ def _log_look(run: Run, model: dict[str, Any], evaluation: Any) -> None:
     look = {
         "when": time.strftime("%FT%T%z"),
         "run": run.name,
-        "corpus": run.stages().get("corpus"),
+        "corpus": (run.corpus() or {}).get("test"),
         "model": model["name"],
         "weights_sha256": model["weights_sha256"],
         "score": evaluation.score.score,
@@ -193,7 +199,7 @@ def _report(run: Run, model: dict[str, Any], evaluations: list[Any], notes: list
     audit = read_json(stages["prepare"] / "shards" / "manifest" / "audit.json")
     models = trained_models(run)
     facts = [{k: v for k, v in s.items() if k != "found"} for s in audit["shortcuts"]]
-    planned = [read_json(path) for path in sorted(stages["mix"].glob("shards/*/summary.json"))]
+    listed = list(rows_of(stages["prepare-test"]))
     return Report(
         run=run.name,
         when=time.strftime("%F %H:%M"),
@@ -212,8 +218,8 @@ def _report(run: Run, model: dict[str, Any], evaluations: list[Any], notes: list
         training={m["name"]: list(read_lines(Path(m["folder"]) / "metrics.jsonl")) for m in models if m["epochs"] > 1},
         audit=audit["sentences"],
         audit_table=as_table("How well each plain fact alone tells fake from real", facts),
-        splits=as_table("Recordings, by split", audit["splits"]),
-        mix=as_table("Planned clips, by split", summary_rows(planned)),
+        splits=as_table("Recordings, by split", split_rows(audit, listed)),
+        mix=as_table("Planned clips, by split", summary_rows(stages["mix"])),
         jobs=[JobRow(**row) for row in job_rows(run, stages, models)],
         commands=[f"make all CONFIG={run.config_path} RUN={run.name} DATA=..."],
         config_yaml=(run.folder / "config.yaml").read_text(encoding="utf-8"),
@@ -240,13 +246,16 @@ def job_rows(run: Run, stages: dict[str, Path], models: list[dict[str, Any]]) ->
         for status in read_status(Path(model["folder"])):
             row = {"job": f"train {model['name']}", "clips": None, "failed": None}
             found.append({**row, "seconds": status["seconds"], "peak_mb": status["peak_mb"]})
-    order = ["prepare", "denoise", "mix", "extract", "extract-test", "train", "infer"]
-    return sorted(found, key=lambda row: order.index(row["job"].split()[0]) if row["job"].split()[0] in order else 99)
+    infer = [row for row in found if row["job"] == "infer"]
+    return [row for row in found if row["job"] != "infer"] + infer
 
 
 def _stages(run: Run) -> dict[str, Path]:
-    names = {part: name for part, name in run.stages().items() if part != "corpus" and not part.endswith("-input")}
-    return {part: run.runs / "stages" / name for part, name in names.items()}
+    """The stages of this very config, as far as they are done, in flow order."""
+    parts = ("prepare", "prepare-test", "denoise", "mix", "extract", "extract-test")
+    found = {part: stage_of(run, part) for part in parts}
+    found["infer"] = scored_stage(run, chosen_model(run), found["extract-test"])
+    return {part: folder for part, folder in found.items() if is_complete(folder)}
 
 
 def _line(evaluation: Any) -> dict[str, Any]:
@@ -269,7 +278,7 @@ def _show(metrics: dict[str, Any]) -> None:
         terms = {"AUC": data["auc"], "Brier": data["brier"], "ECE": data["ece"], "ECE by chance": data["ece_floor"][0]}
         rows.append({"data": data["name"], "clips": data["clips"], "score": data["score"], **constants, **terms})
     table(
-        f"{metrics['model']}: official score (lower is better) beside that of constant answers; select and calibrate are validation",
+        f"{metrics['model']}: official score, lower is better, beside constant answers (select, calibrate: validation)",
         rows,
     )
     for note in metrics["notes"]:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import UserError
-from app.runtime.files import write_atomic
+from app.features.windows import by_recording
+from app.runtime.files import fingerprint, write_atomic
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, rows_of
 from app.runtime.stop import StopFlag
 from jobs.chain import need, spec_of
 from jobs.extract import PRELOAD, extract_recordings
-from jobs.models import chosen_model
+from jobs.models import chosen_model, model_mark
 from jobs.terminal import table
 
 
@@ -26,10 +27,14 @@ def infer(run: Run) -> None:
     if given:
         _infer_input(run, model, Path(given))
         return
+    run.check_data()
     features = need(run, "extract-test")
+    if not any(rows_of(features)):
+        print("infer  this corpus has no test recordings; INPUT=file-or-folder scores others", file=sys.stderr)
+        return
     scored = _score(run, model, features, "infer")
     windows = list(rows_of(scored))
-    scores = _by_recording(windows)
+    scores = by_recording(windows)
     path = run.folder / "scores" / f"{model['name']}.csv"
     _write_scores(path, scores)
     print(f"infer  scores of {len(scores)} recordings: {path}", file=sys.stderr)
@@ -40,7 +45,7 @@ def infer(run: Run) -> None:
 def _submit(
     run: Run, model: dict[str, Any], scores: dict[str, tuple[float, float]], failed: list[dict[str, Any]]
 ) -> None:
-    from app.scoring.submission import check_submission, write_submission
+    from app.scoring.submission import write_submission
 
     sample, path = run.data / "sample_submission.csv", run.folder / "submission.csv"
     if not sample.exists():
@@ -56,14 +61,13 @@ def _submit(
             file=sys.stderr,
         )
     write_submission(path, sample, scores)
-    check_submission(path, sample)
     print(f"infer  submission, checked against {sample.name}: {path}", file=sys.stderr)
 
 
 def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
     """Any recordings: the same extraction, then one row a file and a table of windows."""
     from app.corpora.contest import AUDIO
-    from app.corpora.manifest import corpus_fingerprint, recording
+    from app.corpora.manifest import digests_of, recording
 
     if not given.exists():
         raise UserError(f"INPUT={given}: no such file or folder", "make infer INPUT=recording.wav, or INPUT=folder")
@@ -72,8 +76,9 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
     if not files:
         raise UserError(f"INPUT={given}: holds no recording", f"known endings: {', '.join(sorted(AUDIO))}")
     names = [str(path.relative_to(folder)) for path in files]
-    rows = [recording(id=name, path=name, label=None, split="input") for name in names]
-    spec = spec_of(run, "extract-test", corpus=corpus_fingerprint(folder, names))
+    digests = digests_of(folder, names, run.workers)
+    rows = [recording(id=n, path=n, label=None, split="input", sha256=digests[n]) for n in names]
+    spec = spec_of(run, "extract-input", recordings=fingerprint(digests))
     with open_job(run, "extract-input", spec) as job:
         if not job.complete:
             # a shard a few files: some are hours long
@@ -81,33 +86,38 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
             job.run(extract_recordings, shards, preload=PRELOAD, data=folder, config=run.config)
         features, failed = job.folder, list(rows_of(job.folder, "failed"))
     windows = list(rows_of(_score(run, model, features, "infer-input")))
-    scores = _by_recording(windows)
-    path = run.folder / "scores" / "input" / f"{given.stem or 'input'}.csv"
+    scores = by_recording(windows)
+    path = run.folder / "scores" / "input" / f"{given.resolve().name}.csv"
+    windows_path = path.with_name(f"{given.resolve().name}.windows.csv")
     _write_scores(path, scores)
     _write_rows(
-        path.with_suffix(".windows.csv"),
+        windows_path,
         ["file", "start_s", "fake", "real"],
-        [[w["clip"], f"{w['start_s']:.2f}", repr(w["p_fake"]), repr(w["p_real"])] for w in windows],
+        [[w["recording"], f"{w['start_s']:.2f}", repr(w["p_fake"]), repr(w["p_real"])] for w in windows],
     )
     shown = [{"file": name, "p fake": fake, "p real": real} for name, (fake, real) in list(scores.items())[:20]]
     table(f"Voices in {given}" + (f" (20 of {len(scores)})" if len(scores) > 20 else ""), shown)
     for row in failed:
         print(f"infer  {row['id']}: {row['cause']} ({row['detail']})", file=sys.stderr)
-    print(f"infer  one row a file: {path}; windows: {path.with_suffix('.windows.csv')}", file=sys.stderr)
+    if len(windows) > len(scores):
+        print(
+            "infer  a file has the highest of its windows: over many windows that is above chance by itself",
+            file=sys.stderr,
+        )
+    print(f"infer  one row a file: {path}; windows: {windows_path}", file=sys.stderr)
     if failed and not scores:
         raise UserError(f"INPUT={given}: no recording could be read", "see the causes above")
 
 
 def _score(run: Run, model: dict[str, Any], features: Path, part: str) -> Path:
     """A stage with p_fake and p_real of every window, shard by shard as the features lie."""
-    spec = spec_of(run, "infer", features=features.name, model=model["weights_sha256"])
-    spec["inputs"]["temperature"] = model["temperature"]
-    with open_job(run, part, spec) as job:
+    with open_job(run, part, spec_of(run, "infer", features=features.name, model=model_mark(model))) as job:
         if not job.complete:
             by_shard: dict[str, list[dict[str, Any]]] = {}
             for row in rows_of(features):
-                by_shard.setdefault(row["shard"], []).append({"id": row["id"]})
-            shards = [Shard(name, tuple(rows)) for name, rows in by_shard.items()]
+                by_shard.setdefault(row["shard"], []).append({"id": row["recording"]})
+            # a shard's rows are its recordings; their windows are found with the features
+            shards = [Shard(name, tuple({r["id"]: r for r in rows}.values())) for name, rows in by_shard.items()]
             job.run(score_shard, shards, preload=None, features=features, scorer=Scorer(run, model), stop=run.stop)
         return job.folder
 
@@ -141,19 +151,8 @@ def score_shard(shard: Shard, out: Draft, features: Path, scorer: Scorer, stop: 
 
     windows = Features(features, shard=shard.name)
     for row, (fake, real) in zip(windows.rows, scorer(windows, stop).tolist(), strict=True):
-        known = {key: row.get(key) for key in ("id", "clip", "start_s", "split")}
-        out.done({**known, "clip": row["id"], "recording": row["clip"], "p_fake": fake, "p_real": real})
-
-
-def _by_recording(windows: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
-    import numpy as np
-
-    from app.learning.predict import by_recording
-
-    values = np.array([[w["p_fake"], w["p_real"]] for w in windows]).reshape(-1, 2)
-    for window in windows:
-        window["clip"] = window["recording"]
-    return by_recording(windows, values)
+        known = {key: row[key] for key in ("id", "recording", "start_s", "split")}
+        out.done({**known, "p_fake": fake, "p_real": real})
 
 
 def _write_scores(path: Path, scores: dict[str, tuple[float, float]]) -> None:

@@ -3,9 +3,9 @@
 import csv
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
-from app.config import Config
 from app.runtime.files import read_json, write_json
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
@@ -38,14 +38,20 @@ def mix(run: Run) -> None:
                 for state, recipe in planner.draw(count, rates):
                     row = plan_row(state, recipe, by_id, run.config.sample_rate)
                     plan.append({**row, "recipe": recipe.to_row()})
-            job.run(
-                mix_shard, cut(plan, cfg.shard_clips), preload="app.audio.mix", denoised=denoised, config=run.config
-            )
-        _show([read_json(path) for path in sorted(job.shards.glob("*/summary.json"))])
+            job.run(mix_shard, cut(plan, cfg.shard_clips), preload=None)
+        planned = job
+    if cfg.materialise:
+        with open_job(run, "mix-audio", spec_of(run, "mix-audio")) as job:
+            if not job.complete:
+                shards = cut([{"id": id, "recipe": recipe} for id, recipe in recipes_of(planned.folder).items()], 100)
+                job.run(
+                    materialise_shard, shards, preload="app.audio.mix", denoised=denoised, rate=run.config.sample_rate
+                )
+    table("Planned clips", summary_rows(planned.folder))
 
 
-def mix_shard(shard: Shard, out: Draft, denoised: Any, config: Config) -> None:
-    """plan.csv: one row a clip, all that its rendering needs; with mix.materialise also audio/ID.wav."""
+def mix_shard(shard: Shard, out: Draft) -> None:
+    """plan.csv: one row a clip, all that its rendering needs."""
     recipes = [row["recipe"] for row in shard.rows]
     with (out.path / "plan.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["id", "split", "state", "fake", "real", *list(recipes[0])[1:]])
@@ -55,23 +61,31 @@ def mix_shard(shard: Shard, out: Draft, denoised: Any, config: Config) -> None:
     for row in shard.rows:
         out.done({key: value for key, value in row.items() if key != "recipe"})
     write_json(out.path / "summary.json", _summary(shard.rows, recipes))
-    if config.mix.materialise:
-        _materialise(out, recipes, denoised, config.sample_rate)
 
 
-def _materialise(out: Draft, recipes: list[dict[str, Any]], denoised: Any, sample_rate: int) -> None:
+def materialise_shard(shard: Shard, out: Draft, denoised: Path, rate: int) -> None:
+    """ID.wav of each planned clip, to listen to."""
     import soundfile
 
     from app.audio.mix import render
     from app.audio.recipe import Recipe
-    from app.corpora.sounds import Sounds
+    from app.corpora.sounds import sounds_of
 
-    voices, bank = Sounds(denoised), Sounds(denoised, "noise")
-    (out.path / "audio").mkdir()
-    for row in recipes:
+    voices, bank = sounds_of(denoised), sounds_of(denoised, "noise")
+    for row in shard.rows:
         leave_if_stopped()
-        samples = render(Recipe.from_row(row), voices, bank, sample_rate)
-        soundfile.write(out.path / "audio" / f"{row['id']}.wav", samples, sample_rate, subtype="PCM_16")
+        samples = render(Recipe.from_row(row["recipe"]), voices, bank, rate)
+        soundfile.write(out.path / f"{row['id']}.wav", samples, rate, subtype="PCM_16")
+        out.done({"id": row["id"], "path": f"{row['id']}.wav"})
+
+
+def recipes_of(planned: Path) -> dict[str, dict[str, Any]]:
+    """id -> recipe row of every planned clip, as plan.csv has it."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(planned.glob("shards/*/plan.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            found |= {row["id"]: row for row in csv.DictReader(file)}
+    return found
 
 
 def _summary(rows: tuple[dict[str, Any], ...], recipes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -90,20 +104,16 @@ def _summary(rows: tuple[dict[str, Any], ...], recipes: list[dict[str, Any]]) ->
     return dict(counts)
 
 
-def summary_rows(parts: list[dict[str, int]]) -> list[dict[str, Any]]:
+def summary_rows(planned: Path) -> list[dict[str, Any]]:
     """One row a split: its clips, and how many of each state and augmentation."""
     total: Counter[str] = Counter()
-    for part in parts:
-        total.update(part)
+    for path in sorted(planned.glob("shards/*/summary.json")):
+        total.update(read_json(path))
     names = list(dict.fromkeys(key.split("/", 1)[1] for key in total))
     order = [n for n in ("clips", "none", "real", "fake", "real+real", "fake+fake", "real+fake") if n in names]
     columns = order + [name for name in names if name not in order]
     splits = dict.fromkeys(key.split("/", 1)[0] for key in total)
     return [{"split": split, **{name: total[f"{split}/{name}"] for name in columns}} for split in splits]
-
-
-def _show(parts: list[dict[str, int]]) -> None:
-    table("Planned clips", summary_rows(parts))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,24 @@
-"""Which of a run's trained models speaks for it."""
+"""The trained models of a run, for exactly its config, and which of them speaks for it."""
 
+from pathlib import Path
 from typing import Any
 
 from app.errors import UserError
 from app.runtime.files import read_json
 from app.runtime.run import Run
+from jobs.chain import model_spec, stage_of
+
+
+def model_folder(run: Run, name: str) -> Path:
+    """models/NAME-FINGERPRINT: another config is another folder, so nothing trained is overwritten or trained twice."""
+    return run.folder / "models" / f"{name}-{model_spec(run, name)['fingerprint']}"
 
 
 def trained_models(run: Run) -> list[dict[str, Any]]:
-    """model.json of each model of the config that is done, in the order of the ladder, with its folder."""
+    """model.json of each model that is done for this config, in the order of the ladder, with its folder."""
     found = []
     for name in run.config.train.models:
-        folder = run.folder / "models" / name
+        folder = model_folder(run, name)
         ready = read_json(folder / "model.json")
         if ready:
             found.append({**ready, "folder": str(folder)})
@@ -22,10 +29,21 @@ def chosen_model(run: Run) -> dict[str, Any]:
     """infer.model, or the one with the best official score on *select*. UserError where there is none."""
     models, wanted = trained_models(run), run.config.infer.model
     if not models:
-        raise UserError(f"run {run.name}: no model is trained", "run `make train` first")
+        others = sorted({path.parts[-4] for path in run.runs.glob("*/models/*/model.json")} - {run.name})
+        hint = f"; runs with models: {', '.join(others)} (RUN=..., CONFIG=...)" if others else ""
+        raise UserError(f"run {run.name}: no model is trained for this config", f"run `make train` first{hint}")
     if wanted is None:
         return min(models, key=lambda model: model["select"]["select_score"])
     for model in models:
         if model["name"] == wanted:
             return model
     raise UserError(f"infer.model: '{wanted}' is not trained", f"trained: {', '.join(m['name'] for m in models)}")
+
+
+def scored_stage(run: Run, model: dict[str, Any], features: Path) -> Path:
+    """Where the scores of this model on these features lie, done or not."""
+    return stage_of(run, "infer", features=features.name, model=model_mark(model))
+
+
+def model_mark(model: dict[str, Any]) -> list[Any]:
+    return [model["weights_sha256"], model["temperature"]]

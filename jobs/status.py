@@ -33,7 +33,8 @@ def status_rows(runs: Path) -> list[dict[str, Any]]:
         for name in (read_json(path) or {}).values():
             users.setdefault(name, []).append(path.parent.name)
     found = [(status, ", ".join(users.get(f.name, ["–"])), f.name) for f in folders for status in read_status(f)]
-    for folder in {path.parent.parent for path in runs.glob("*/models/*/status/*.json")}:
+    models = {path.parent.parent for path in runs.glob("*/models/*/status/*.json")}
+    for folder in (path for path in models if not path.is_symlink()):
         found += [(status, folder.parent.parent.name, folder.name) for status in read_status(folder)]
     return [_row(*item) for item in sorted(found, key=lambda item: item[0]["started"])]
 

@@ -6,15 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.errors import UserError
 from app.runtime.desk import Desk, at_work, span
-from app.runtime.files import fingerprint, read_json, sha256_of, write_atomic, write_json
+from app.runtime.files import point_link, read_json, sha256_of, write_atomic, write_json
 from app.runtime.run import Run, job_main
-from jobs.chain import need
+from jobs.chain import model_spec, need
+from jobs.models import model_folder
 from jobs.terminal import table
-
-VERSION = 1
-NO_BYTES = {"models", "checkpoint_minutes"}  # keys that leave a model as it is
 
 
 def train(run: Run) -> None:
@@ -22,16 +19,15 @@ def train(run: Run) -> None:
     extracted = need(run, "extract")
     found = []
     for name in run.config.train.models:
-        desk = Desk(run, run.folder / "models" / name, "train", f"train {name}")
-        wanted = _spec(run, name, extracted.name)
-        _set_aside_another(desk.folder, wanted)
+        desk = Desk(run, model_folder(run, name), "train", f"train {name}")
         ready = read_json(desk.folder / "model.json")
         if ready:
             desk.say(f"done already: score {ready['select']['select_score']:.4f} on select  ({desk.folder})")
         else:
             with at_work(desk):
-                write_json(desk.folder / "train.json", wanted)
+                write_json(desk.folder / "train.json", model_spec(run, name))
                 ready = _train_one(run, desk, name, extracted)
+        point_link(desk.folder.with_name(name), Path(desk.folder.name))  # models/NAME: the one of this config
         found.append(ready)
     table(
         "Models, by official score on select (lower is better)",
@@ -51,23 +47,23 @@ def train(run: Run) -> None:
 
 
 def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
     from app.compat import device_for, use_threads
     from app.features.store import Features
     from app.learning.checkpoint import load_checkpoint
     from app.learning.fit import fit_in_closed_form
     from app.learning.loop import Trainer, select_metrics, targets_of
     from app.learning.predict import logits_of
-    from app.models.registry import build, check_names
+    from app.models.registry import build
     from app.scoring.calibration import fit_temperature
 
-    check_names(run.config.train.models)
     device = device_for(run.config.runtime.device)
     use_threads(run.workers)
     folder, how = desk.folder, run.config.train
     splits = {split: Features(extracted, (split,)) for split in ("train", "select", "calibrate")}
     desk.say(f"on {device}: " + ", ".join(f"{len(data)} {split}" for split, data in splits.items()) + " clips")
-    import torch
-
     torch.manual_seed(run.config.seed)
     model = build(name, run.config)
     if getattr(model, "trains_in_closed_form", False):
@@ -86,7 +82,8 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
     write_json(folder / "calibration.json", {"temperature": temperature, "clips": len(splits["calibrate"])})
     ready = {
         "name": name,
-        "select": select_metrics(logits["select"], splits["select"]),
+        # as it will answer: with its temperatures
+        "select": select_metrics(logits["select"] / np.array(temperature), splits["select"]),
         "temperature": temperature,
         "prevalence": targets_of(splits["calibrate"]).mean(0).tolist(),
         "best_epoch": progress.best_epoch,
@@ -127,28 +124,6 @@ def _teller(desk: Desk, epochs: int) -> Any:
             said[0] = now
 
     return tell
-
-
-def _spec(run: Run, name: str, extracted: str) -> dict[str, Any]:
-    """What shapes this model: of the config, only what its training reads."""
-    keys = run.config.train.model_dump(mode="json")
-    used = {} if name == "pooled_logistic" else {k: v for k, v in keys.items() if k not in NO_BYTES}
-    spec = {"model": name, "version": VERSION, "seed": run.config.seed, "train": used, "extract": extracted}
-    return {**spec, "fingerprint": fingerprint(spec)}
-
-
-def _set_aside_another(folder: Path, wanted: dict[str, Any]) -> None:
-    """A model of another config is kept under another name: nothing trained is lost."""
-    there = read_json(folder / "train.json")
-    if there and there != wanted:
-        aside = folder.with_name(f"{folder.name}.{there['fingerprint']}")
-        if aside.exists():
-            raise UserError(
-                f"{folder} holds a model of an earlier config, and so does {aside}",
-                f"remove one of them: rm -r {aside}",
-            )
-        folder.rename(aside)
-        print(f"train: the model of an earlier config is kept as {aside}", file=sys.stderr)
 
 
 def _write_valid(path: Path, splits: dict[str, Any], logits: dict[str, Any]) -> None:

@@ -103,28 +103,29 @@ def _read(path: Path | str, max_seconds: float | None) -> tuple[Waveform, int, i
         # NONBLOCK: opening a named pipe must not wait for its writer
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise BadClip("missing", f"{path}: no such file") from None
+        raise BadClip("missing", "no such file") from None
     except (OSError, ValueError) as error:
-        raise BadClip("unreadable", f"{path}: {error}") from None
+        raise BadClip("unreadable", getattr(error, "strerror", None) or str(error)) from None
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise BadClip("not a file", f"{path}: a directory, pipe or device")
+            raise BadClip("not a file", "a directory, pipe or device")
         if os.fstat(fd).st_size == 0:
-            raise BadClip("empty", f"{path}: no bytes")
+            raise BadClip("empty", "no bytes")
         # by descriptor: libsndfile then trusts the content, not the name's ending
         with soundfile.SoundFile(fd, closefd=False) as file:
             if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
-                raise BadClip("unreadable", f"{path}: its header says {file.samplerate} Hz")
+                raise BadClip("unreadable", f"its header says {file.samplerate} Hz")
             samples = _read_blocks(file, max_seconds)
             sample_rate, channels = int(file.samplerate), int(file.channels)
     except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-        raise BadClip("unreadable", f"{path}: {error}") from None
+        # without the descriptor's number, which differs from run to run
+        raise BadClip("unreadable", getattr(error, "error_string", None) or str(error)) from None
     finally:
         os.close(fd)
     if len(samples) == 0:
-        raise BadClip("empty", f"{path}: no samples")
+        raise BadClip("empty", "no samples")
     if not np.isfinite(samples).all():
-        raise BadClip("non-finite", f"{path}: holds NaN or infinite samples")
+        raise BadClip("non-finite", "holds NaN or infinite samples")
     return _within_scale(samples), sample_rate, channels
 
 

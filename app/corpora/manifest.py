@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from app.runtime.files import fingerprint, sha256_of
+from app.errors import UserError
+from app.runtime.files import sha256_of
 
 Row = dict[str, Any]
 
@@ -24,6 +25,7 @@ def recording(
     attack: str | None = None,
     language: str | None = None,
     parent: str | None = None,
+    sha256: str | None = None,
 ) -> Row:
     """A manifest line of a recording as it lies in the corpus.
 
@@ -45,6 +47,7 @@ def recording(
         "split": split,
         "sources": [id],
         "parent": parent or None,
+        "sha256": sha256,
     }
 
 
@@ -52,8 +55,8 @@ def by_split(rows: Iterable[Row], *splits: str) -> Iterator[Row]:
     return (row for row in rows if row["split"] in splits)
 
 
-def corpus_fingerprint(folder: Path, paths: Iterable[str]) -> str:
-    """A name for the very bytes of these files, wherever the folder lies. A missing file counts as missing."""
+def digests_of(folder: Path, paths: Iterable[str], threads: int = 1) -> dict[str, str]:
+    """Path -> SHA-256 of its bytes, or "missing" or "unreadable": what a corpus is, wherever its folder lies."""
 
     def digest(path: str) -> str:
         try:
@@ -62,8 +65,19 @@ def corpus_fingerprint(folder: Path, paths: Iterable[str]) -> str:
             return "unreadable"
 
     unique = sorted(set(paths))
-    with ThreadPoolExecutor(4) as pool:  # hashing and reading leave the interpreter lock
-        return fingerprint(dict(zip(unique, pool.map(digest, unique), strict=True)))
+    with ThreadPoolExecutor(threads) as pool:  # hashing and reading leave the interpreter lock
+        return dict(zip(unique, pool.map(digest, unique), strict=True))
+
+
+def same_recording(folder: Path, row: Row) -> Path:
+    """The file of a row. UserError if it no longer holds the bytes that prepare saw: stages are named after them."""
+    path = folder / row["path"]
+    if digests_of(folder, [row["path"]])[row["path"]] != row["sha256"]:
+        raise UserError(
+            f"{path}: not the recording that was prepared (changed, missing or not readable now)",
+            "point DATA=... at the corpus that was prepared (is it mounted?), or run `make prepare` again",
+        )
+    return path
 
 
 def seed_of(seed: int, *names: object) -> int:

@@ -94,7 +94,10 @@ class Planner:
         return int(rng.choice(len(weights), p=weights / weights.sum()))
 
     def _pieces(self, row: Row, rng: np.random.Generator) -> tuple[Piece, ...]:
-        """A stretch of the clip, or several clips of the same voice joined to the length drawn."""
+        """A stretch of the clip, or several of the same voice joined to the length drawn.
+
+        A voice of which there is one clip is joined with itself: were it left short, length would tell of the source.
+        """
         wanted = min(self.window, round(rng.uniform(*self.cfg.voice_s) * self.rate))
         pieces: list[Piece] = []
         mates = self.mates[_who(row)]
@@ -104,7 +107,7 @@ class Planner:
             start = max((int(start) for start in starts), key=lambda start: self._speech(row, start, length))
             pieces.append(Piece(row["id"], start, length))
             wanted -= length
-            if len(mates) == 1 or wanted < 0.3 * self.rate:
+            if wanted < 0.3 * self.rate:
                 break
             row = mates[rng.integers(len(mates))]
         return tuple(pieces)
@@ -158,8 +161,8 @@ def _states(count: int, cfg: MixConfig, rng: np.random.Generator) -> list[str]:
 
 
 def _who(row: Row) -> tuple[object, ...]:
-    """What makes a voice another voice; without metadata the cluster must do."""
-    return (row["fake"], row["speaker"] or row.get("cluster"), row["attack"])
+    """What makes a voice another voice; without metadata the cluster must do, else each recording is its own."""
+    return (row["fake"], row["speaker"] or row.get("cluster") or row["id"], row["attack"])
 
 
 def _weights(rows: list[Row]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Denoised voices and the noise bank, read from memory-mapped shards."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.audio.io import from_int16, to_int16
 from app.corpora.manifest import Row
+from app.runtime.arrays import mapped
 from app.runtime.shards import rows_of
 
 MANIFESTS = {"audio": "manifest", "noise": "noise"}  # the voices; the segments of the noise bank
@@ -24,13 +26,16 @@ class Sounds:
         self.kind = kind
         self.rows = list(rows_of(stage, MANIFESTS[kind]))
         self._at = {row["id"]: (row["shard"], row["offset"], row["num_samples"]) for row in self.rows}
-        self._open: dict[str, NDArray[np.int16]] = {}
 
     def __call__(self, id: str) -> NDArray[np.float32]:
         shard, offset, length = self._at[id]
-        if shard not in self._open:
-            self._open[shard] = np.load(self.shards / shard / f"{self.kind}.npy", mmap_mode="r")
-        return from_int16(self._open[shard][offset : offset + length])
+        return from_int16(mapped(self.shards / shard / f"{self.kind}.npy")[offset : offset + length])
+
+
+@lru_cache(4)
+def sounds_of(stage: Path, kind: str = "audio") -> Sounds:
+    """As Sounds, its index read once a process: for workers, which come by for every shard."""
+    return Sounds(stage, kind)
 
 
 class SoundWriter:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from app.config import ExtractConfig
 from app.features.extract import channel_names, compute, num_frames
+from app.runtime.arrays import mapped
 from app.runtime.shards import rows_of
 
 
@@ -62,19 +63,14 @@ class Features:
 
     def __init__(self, stage: Path, splits: tuple[str, ...] | None = None, shard: str = "*") -> None:
         self.rows: list[dict[str, Any]] = []
-        self._place: list[tuple[int, int]] = []
-        self._arrays: list[tuple[NDArray[Any], ...]] = []
+        self._place: list[tuple[Path, int]] = []
         current, position = "", 0
         for row in rows_of(stage, shard=shard):
             if row["shard"] != current:
                 current, position = row["shard"], 0
-                folder = stage / "shards" / current
-                self._arrays.append(
-                    tuple(np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("mel", "temporal", "frames"))
-                )
             if splits is None or row["split"] in splits:
                 self.rows.append(row)
-                self._place.append((len(self._arrays) - 1, position))
+                self._place.append((stage / "shards" / current, position))
             position += 1
 
     def __len__(self) -> int:
@@ -97,5 +93,5 @@ class Features:
             yield numbers, self.batch(numbers)
 
     def _window(self, number: int) -> tuple[Any, ...]:
-        array, position = self._place[number]
-        return tuple(values[position] for values in self._arrays[array])
+        shard, position = self._place[number]
+        return tuple(mapped(shard / f"{name}.npy")[position] for name in ("mel", "temporal", "frames"))

@@ -32,13 +32,14 @@ def main():
         return 2
     print("setup: %s (once; about 5 GB, some minutes on a slow line)" % os.path.relpath(VENV), file=sys.stderr)
     uv = os.path.join(VENV, "bin", "uv")
-    steps = [[os.path.join(VENV, "bin", "pip"), "install", "-q", "--require-hashes", "-r", _lock("uv.txt")]]
+    steps = [
+        [os.path.join(VENV, "bin", "python"), "-m", "pip", "install", "-q", "--require-hashes", "-r", _lock("uv.txt")]
+    ]
     if not made:
         steps.insert(0, [sys.executable, "-m", "venv", "--clear", VENV])
     for name in sets:
         steps.append([uv, "pip", "install", "-q", "--python", VENV, "--require-hashes", "-r", _lock(LOCKS[name])])
     environment = dict(os.environ, UV_HTTP_TIMEOUT="300", UV_COMPILE_BYTECODE="1")
-    environment.setdefault("UV_LINK_MODE", "copy")  # no warning where cache and .venv lie on different disks
     environment.pop("VIRTUAL_ENV", None)
     for step in steps:
         done = subprocess.run(step, env=environment, check=False)
@@ -74,7 +75,8 @@ def _venv_problem():
         import ensurepip  # noqa: F401 - Debian ships it apart, in python3-venv
         import venv  # noqa: F401
     except ImportError:
-        return "this Python cannot make virtual environments", "sudo apt-get install python3-venv"
+        package = "python%d.%d-venv" % sys.version_info[:2]
+        return "this Python cannot make virtual environments", "sudo apt-get install %s" % package
     return None
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from app.config import TrainConfig
 from app.corpora.manifest import seed_of
-from app.errors import Stopped
+from app.errors import Stopped, UserError
 from app.features.store import Batch, Features
 from app.learning.checkpoint import Progress, load_checkpoint, save_checkpoint
 from app.learning.predict import logits_of, to_device
@@ -113,6 +113,11 @@ class Trainer:
         self.model.train()
         loss = F.binary_cross_entropy_with_logits(self.model(batch), batch.targets)
         self.optimizer.zero_grad(set_to_none=True)
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"{self.folder}: the training diverged, its loss is {float(loss)} at step {step}",
+                "lower train.learning_rate, then train again",
+            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg.clip_norm)
         self.optimizer.step()

@@ -1,7 +1,6 @@
-"""Logits of stored windows, and from windows to recordings."""
+"""Logits of stored windows."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -30,15 +29,3 @@ def logits_of(
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     return batch if device.type == "cpu" else Batch(*(t.to(device, non_blocking=True) for t in batch))
-
-
-def by_recording(rows: Sequence[dict[str, Any]], values: NDArray[np.float64]) -> dict[str, tuple[float, float]]:
-    """Recording id -> (p_fake, p_real): the highest of its windows, for a voice is present if it is anywhere.
-
-    rows: one a window, naming its recording in `clip`; values: (windows, 2) in [0, 1].
-    """
-    found: dict[str, tuple[float, float]] = {}
-    for row, (fake, real) in zip(rows, values.tolist(), strict=True):
-        before = found.get(row["clip"], (0.0, 0.0))
-        found[row["clip"]] = (max(before[0], fake), max(before[1], real))
-    return found

@@ -34,14 +34,14 @@ class Desk:
 
 
 @contextmanager
-def at_work(desk: Desk) -> Iterator[None]:
+def at_work(desk: Desk) -> Iterator[bool]:
     """One job at a time: a second is refused, naming host and progress of the first.
 
-    On leaving, the status says done, stopped or failed.
+    Gives whether the lock holds (not all file systems have one). On leaving, the status says done, stopped or failed.
     """
     run = desk.run_
     desk.folder.mkdir(parents=True, exist_ok=True)
-    lock = _lock(desk)
+    lock, locked = _lock(desk)
     (desk.folder / "STOP").unlink(missing_ok=True)
     run.stop.folders.append(desk.folder)
     log_path = run.folder / "logs" / f"{desk.job}.log"
@@ -49,7 +49,7 @@ def at_work(desk: Desk) -> Iterator[None]:
     with log_path.open("a", encoding="utf-8") as desk.log:
         desk.status.start(run.config.runtime.heartbeat_s)
         try:
-            yield
+            yield locked
             desk.status.end("done")
         except Stopped as stopped:
             desk.status.end("stopped", str(stopped))
@@ -72,7 +72,7 @@ def span(seconds: float) -> str:
     return f"{seconds // 3600:.0f}h{seconds % 3600 // 60:02.0f}"
 
 
-def _lock(desk: Desk) -> int:
+def _lock(desk: Desk) -> tuple[int, bool]:
     handle = os.open(desk.folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,5 +86,5 @@ def _lock(desk: Desk) -> int:
             "wait for it (`make status`), or stop it first",
         ) from None
     except OSError:
-        pass  # no locks on this file system: both may work, the loser of each shard discards its copy
-    return handle
+        return handle, False  # no locks on this file system: both may work, the loser of each shard discards its copy
+    return handle, True

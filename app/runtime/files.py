@@ -70,6 +70,17 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def point_link(link: Path, target: Path) -> None:
+    """A symbolic link, made or turned in one step."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    draft = link.with_name(f".{link.name}.{socket.gethostname()}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(target)
+    draft.replace(link)
+
+
 def fingerprint(value: Any) -> str:
     """12 hex digits that change when any key or value of `value` does; key order does not matter."""
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)

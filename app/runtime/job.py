@@ -15,6 +15,7 @@ from typing import Any
 from app.errors import Stopped, UserError
 from app.runtime.desk import Desk, at_work, span
 from app.runtime.files import fingerprint, read_json, write_json
+from app.runtime.machine import libraries
 from app.runtime.run import Run
 from app.runtime.shards import Shard, clear_drafts, receipt_of
 from app.runtime.workers import ShardWork, run_here, run_shards
@@ -86,6 +87,8 @@ class Job(Desk):
             )
             self._too_many(failed, total)
         if done < len(shards):
+            if not self.run_.stop:
+                raise RuntimeError(f"{self.label}: {len(shards) - done} shards were not done")
             raise Stopped(self.run_.stop.reason)
 
     def plan(self, names: list[str], joined: tuple[str, ...] = ()) -> None:
@@ -119,11 +122,11 @@ def open_job(run: Run, part: str, spec: dict[str, Any]) -> Iterator[Job]:
         job._too_many(failed, clips + failed)
         yield job
         return
-    with at_work(job):
+    with at_work(job) as locked:
         if read_json(job.folder / "stage.json") is None:
-            made_on = {"machine": platform.machine(), "python": platform.python_version()}
+            made_on = {"machine": platform.machine(), "python": platform.python_version(), **libraries()}
             write_json(job.folder / "stage.json", {**spec, "made_on": made_on})
-        clear_drafts(job.shards)
+        clear_drafts(job.shards, locked)
         yield job
         job.complete = is_complete(job.folder)
         if not job.complete:

@@ -1,5 +1,6 @@
 """What this machine lets us use, how gently we use it, and what we did use."""
 
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def used_megabytes() -> float:
         except (psutil.Error, OSError):
             pass  # it has just ended
     return total / 1e6
+
+
+def libraries() -> dict[str, str]:
+    """Versions of what may change a low bit, as information."""
+    found = {}
+    for name in ("numpy", "scipy", "torch", "noisereduce", "soundfile", "soxr"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            pass  # the prep image does without torch
+    return found
 
 
 def _cgroup_limits() -> list[float]:

@@ -13,7 +13,7 @@ import yaml
 
 from app.config import Config, load_config
 from app.errors import ACT, DONE, STOPPED, Stopped, UserError
-from app.runtime.files import read_json, write_atomic, write_json
+from app.runtime.files import point_link, read_json, sha256_of, write_atomic, write_json
 from app.runtime.machine import lower_priority, one_thread_each, workers_for
 from app.runtime.stop import StopFlag
 
@@ -42,6 +42,29 @@ class Run:
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_atomic(path, text)
 
+    def corpus(self) -> dict[str, Any] | None:
+        """corpus.json: "train", "test": fingerprints of recordings; "tables": SHA-256 of each; "data": where it lay."""
+        found: dict[str, Any] | None = read_json(self.folder / "corpus.json")
+        return found
+
+    def note_corpus(self, train: str, test: str, tables: dict[str, str]) -> None:
+        """Notes what was prepared. The place is kept relative to the run, as a default for DATA."""
+        place = os.path.relpath(self.data, self.folder)
+        new = {"train": train, "test": test, "tables": tables, "data": place}
+        if self.corpus() != new:
+            write_json(self.folder / "corpus.json", new)
+
+    def check_data(self) -> None:
+        """Raises UserError unless DATA is the corpus that this run was prepared from (by its tables)."""
+        known = (self.corpus() or {"tables": {}})["tables"]
+        for name, digest in known.items():
+            path = self.data / name
+            if not path.is_file() or sha256_of(path) != digest:
+                raise UserError(
+                    f"{path}: not the table that run {self.name} was prepared from",
+                    "point DATA=... at that corpus, or run `make prepare` for this one",
+                )
+
     def stages(self) -> dict[str, str]:
         """Which stage folders this run stands on: part of the flow -> folder name."""
         return read_json(self.folder / "stages.json") or {}
@@ -52,12 +75,7 @@ class Run:
             write_json(self.folder / "stages.json", {**stages, part: folder_name})
         link = self.folder / "stages" / part
         target = Path("../../stages") / folder_name
-        if part != "corpus" and (not link.is_symlink() or link.readlink() != target):
-            link.parent.mkdir(parents=True, exist_ok=True)
-            draft = link.with_name(f".{part}.{os.getpid()}")
-            draft.unlink(missing_ok=True)
-            draft.symlink_to(target)
-            draft.replace(link)
+        point_link(link, target)
 
 
 def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParser], None] | None = None) -> int:
@@ -74,14 +92,20 @@ def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParse
         print(f"{name}: stopped ({stopped}); what is done is kept, the same command goes on", file=sys.stderr)
         return STOPPED
     except OSError as error:
-        if error.errno not in _MENDABLE:
-            raise
-        print(f"{name}: {error}\n  fix: {_MENDABLE[error.errno]}, then the same command goes on", file=sys.stderr)
-        return ACT
+        # numpy tells a full disk as "n requested and m written", without a number
+        number = 28 if error.errno is None and "written" in str(error) else error.errno
+        if number in _MENDABLE:
+            print(f"{name}: {error}\n  fix: {_MENDABLE[number]}, then the same command goes on", file=sys.stderr)
+            return ACT
+        return _bug(name)
     except Exception:
-        traceback.print_exc()
-        print(f"{name}: this is a bug of ours; what is done is kept", file=sys.stderr)
-        return 1
+        return _bug(name)
+
+
+def _bug(name: str) -> int:
+    traceback.print_exc()
+    print(f"{name}: this is a bug of ours; what is done is kept", file=sys.stderr)
+    return 1
 
 
 _MENDABLE = {
@@ -97,7 +121,9 @@ def _open_run(job: str, doc: str, extra: Callable[[argparse.ArgumentParser], Non
     env = os.environ.get
     parser.add_argument("--config", default=env("CONFIG") or "configs/default.yaml", help="the run's YAML (CONFIG)")
     parser.add_argument("--run", default=env("RUN"), help="name of the run (RUN); default: the config's file name")
-    parser.add_argument("--data", default=env("DATA") or "data", help="the corpus, read only (DATA)")
+    parser.add_argument(
+        "--data", default=env("DATA"), help="the corpus, read only (DATA); default: as prepared, or data"
+    )
     parser.add_argument("--runs", default=env("RUNS") or "runs", help="where all that jobs make goes (RUNS)")
     parser.add_argument(
         "--workers", type=int, default=_whole("WORKERS"), help="processes (WORKERS); default: half of the cores"
@@ -122,9 +148,12 @@ def _open_run(job: str, doc: str, extra: Callable[[argparse.ArgumentParser], Non
     lower_priority(config.runtime.nice)
     stop = StopFlag()
     stop.listen()
-    run = Run(args.run or path.stem, config, path, Path(args.data), Path(args.runs), stop)
-    if Path(run.name).name != run.name or run.name in ("stages", ".", ".."):
-        raise UserError(f"RUN={run.name} is no name for a run", "use letters, digits, '-' and '_'")
+    name, runs = args.run or path.stem, Path(args.runs)
+    if Path(name).name != name or name in ("stages", ".", ".."):
+        raise UserError(f"RUN={name} is no name for a run", "use letters, digits, '-' and '_'")
+    known = (read_json(runs / name / "corpus.json") or {}).get("data")
+    data = args.data or (os.path.normpath(runs / name / known) if known else "data")
+    run = Run(name, config, path, Path(data), runs, stop)
     run.note_config()
     return run
 

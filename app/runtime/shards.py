@@ -5,7 +5,7 @@ never data. The receipt is the only mark of "done" and the resume journal; it
 holds no times, so that a broken run and an unbroken one leave the same bytes.
 """
 
-import os
+import secrets
 import shutil
 import socket
 from collections.abc import Iterator
@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from app.runtime.files import read_json, read_lines, sha256_of, sync, write_json, write_lines
 
@@ -43,8 +41,8 @@ class Draft:
         self.failed.append({**known, "cause": cause, "detail": detail})
 
     def account_for(self, shard: Shard) -> None:
-        """Every row that went in came out or failed. A row of a window names its recording in `clip`."""
-        out = {row.get("clip", row["id"]) for row in self.manifest}
+        """Every row that went in came out or failed. A row of a window names its `recording`."""
+        out = {row.get("recording", row["id"]) for row in self.manifest}
         failed = {row["id"] for row in self.failed}
         lost = {row["id"] for row in shard.rows} ^ (out | failed)
         if lost or out & failed:
@@ -55,8 +53,7 @@ class Draft:
 def commit(shards: Path, name: str) -> Iterator[Draft]:
     """A draft that becomes shards/NAME when the block ends, and nothing when it raises."""
     shards.mkdir(parents=True, exist_ok=True)
-    draft = Draft(shards / f".draft-{name}-{socket.gethostname()}-{os.getpid()}")
-    shutil.rmtree(draft.path, ignore_errors=True)
+    draft = Draft(shards / f".draft@{socket.gethostname()}@{name}@{secrets.token_hex(6)}")
     draft.path.mkdir()
     try:
         yield draft
@@ -65,7 +62,8 @@ def commit(shards: Path, name: str) -> Iterator[Draft]:
         files = sorted(path for path in draft.path.rglob("*") if path.is_file())
         receipt = {
             "shard": name,
-            "clips": len(draft.manifest),
+            "clips": len({row.get("recording", row["id"]) for row in draft.manifest}),
+            "rows": len(draft.manifest),
             "failed": len(draft.failed),
             "files": {
                 str(path.relative_to(draft.path)): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
@@ -78,8 +76,9 @@ def commit(shards: Path, name: str) -> Iterator[Draft]:
         try:
             draft.path.rename(shards / name)
         except OSError:
-            if receipt_of(shards, name) is None:
-                raise
+            if receipt_of(shards, name) is None:  # not a shard: the torso of a broken copy, set aside
+                (shards / name).rename(shards / f".torso@{name}@{secrets.token_hex(6)}")
+                draft.path.rename(shards / name)
         sync(shards)
     finally:
         shutil.rmtree(draft.path, ignore_errors=True)
@@ -99,10 +98,10 @@ def rows_of(stage: Path, kind: str = "manifest", shard: str = "*") -> Iterator[d
             yield {**row, "shard": receipt.parent.name}
 
 
-def clear_drafts(shards: Path) -> None:
-    """Removes what a dead process of this host left; a living one's drafts, and other hosts', stay."""
-    for draft in shards.glob(f".draft-*-{socket.gethostname()}-*"):
-        if not psutil.pid_exists(int(draft.name.rsplit("-", 1)[1])):
+def clear_drafts(shards: Path, locked: bool) -> None:
+    """Removes what dead jobs of this host left. Only for who holds the stage's lock: then all of them are dead."""
+    if locked:
+        for draft in shards.glob(f".draft@{socket.gethostname()}@*"):
             shutil.rmtree(draft, ignore_errors=True)
 
 

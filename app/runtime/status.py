@@ -61,7 +61,10 @@ class Status:
 
     def _beat(self, every_s: float) -> None:
         while not self._stop.wait(every_s):
-            self._write()
+            try:
+                self._write()
+            except OSError:
+                pass  # a full disk for a moment must not make a living job look dead; the work itself will tell
 
     def _write(self) -> None:
         self.update(

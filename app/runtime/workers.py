@@ -55,8 +55,9 @@ def run_shards(
             try:
                 while (waiting or running) and not (stop and not running):
                     while waiting and len(running) < workers and not stop:
-                        shard = waiting.pop()
-                        running[pool.submit(_do_shard, work, shard, shards, args)] = shard
+                        # taken from the list once it is handed over: a broken pool refuses it
+                        running[pool.submit(_do_shard, work, waiting[-1], shards, args)] = waiting[-1]
+                        waiting.pop()
                     if stop:
                         event.set()
                     finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)

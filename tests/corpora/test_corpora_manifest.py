@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from corpora_rows import write_corpus
 
-from app.corpora.manifest import corpus_fingerprint, seed_of
+from app.corpora.manifest import digests_of, seed_of
+from app.runtime.files import fingerprint
 
 PATHS = ["train.csv", "train/a.ogg", "train/b.ogg"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,44 +25,44 @@ def folder(tmp_path):
 
 
 def test_a_corpus_that_moves_keeps_its_fingerprint(folder):
-    before = corpus_fingerprint(folder, PATHS)
+    before = digests_of(folder, PATHS)
     there = folder.rename(folder.with_name("there"))
     os.utime(there / "train/a.ogg", (0, 0))
-    assert corpus_fingerprint(there, PATHS) == before
-    assert corpus_fingerprint(there, reversed([*PATHS, *PATHS])) == before  # neither order nor repeats count
+    assert digests_of(there, PATHS) == before
+    assert digests_of(there, reversed([*PATHS, *PATHS])) == before  # neither order nor repeats count
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_one_changed_byte_is_another_corpus_even_at_the_same_size_and_time(folder, path):
-    before, file = corpus_fingerprint(folder, PATHS), folder / path
+    before, file = digests_of(folder, PATHS), folder / path
     stat, content = file.stat(), file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert file.stat().st_size == stat.st_size
-    assert corpus_fingerprint(folder, PATHS) != before
+    assert digests_of(folder, PATHS) != before
     file.write_bytes(content)
-    assert corpus_fingerprint(folder, PATHS) == before
+    assert digests_of(folder, PATHS) == before
 
 
 def test_swapped_renamed_and_missing_files_are_other_corpora(folder):
-    names = [corpus_fingerprint(folder, PATHS), corpus_fingerprint(folder, PATHS[:2])]
+    names = [digests_of(folder, PATHS), digests_of(folder, PATHS[:2])]
     a, b = folder / "train/a.ogg", folder / "train/b.ogg"
     content = a.read_bytes()
     a.write_bytes(b.read_bytes())
     b.write_bytes(content)
-    names.append(corpus_fingerprint(folder, PATHS))
+    names.append(digests_of(folder, PATHS))
     b.unlink()
-    names.append(corpus_fingerprint(folder, PATHS))
+    names.append(digests_of(folder, PATHS))
     b.write_text("missing")  # what the file says is not what its absence says
-    names.append(corpus_fingerprint(folder, PATHS))
-    assert len(set(names)) == len(names)
+    names.append(digests_of(folder, PATHS))
+    assert len({fingerprint(name) for name in names}) == len(names)
 
 
 def test_a_folder_in_place_of_a_file_counts_as_missing(folder):
     (folder / "train/b.ogg").unlink()
-    before = corpus_fingerprint(folder, PATHS)
+    before = digests_of(folder, PATHS)
     (folder / "train/b.ogg").mkdir()
-    assert corpus_fingerprint(folder, PATHS) == before
+    assert digests_of(folder, PATHS) == before
 
 
 def test_seeds_have_not_changed():

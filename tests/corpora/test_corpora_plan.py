@@ -114,9 +114,24 @@ def test_clips_about_as_long_as_the_window_or_hardly_a_word_fit(length):
         cfg = MixConfig(window_s=window_s, voice_s=voice_s)
         for _, recipe in planner(cfg=cfg, rows=(voices, bank)).draw(40, RATES):
             for voice in recipe.voices:
-                (piece,) = voice.pieces  # one clip a speaker: nothing to join
-                assert 0 <= piece.start <= piece.start + piece.length <= length
-                assert 0 <= voice.offset <= recipe.num_samples - piece.length
+                assert 1 <= len(voice.pieces) <= 3  # one clip a speaker: joined with itself
+                for piece in voice.pieces:
+                    assert 0 <= piece.start < piece.start + piece.length <= length
+                assert 0 <= voice.offset <= recipe.num_samples - sum(piece.length for piece in voice.pieces)
+
+
+def test_length_and_joins_of_a_voice_do_not_tell_a_source_of_one_clip_from_one_of_many():
+    many, bank = voices_and_bank(clips=9)
+    one, _ = voices_and_bank(clips=1)
+    rows = [{**row, "num_samples": RATE, "active": "9" * 10} for row in many if row["fake"]]
+    rows += [{**row, "num_samples": RATE, "active": "9" * 10} for row in one if row["real"]]
+    lengths, joins = {True: [], False: []}, {True: [], False: []}
+    for _, recipe in planner(rows=(rows, bank)).draw(1500, RATES):
+        for voice in recipe.voices:
+            lengths[voice.fake].append(sum(piece.length for piece in voice.pieces))
+            joins[voice.fake].append(len(voice.pieces))
+    for values in (lengths, joins):
+        assert ks_2samp(values[True], values[False]).pvalue > 0.001
 
 
 def test_the_pieces_of_a_voice_are_of_one_speaker(plan, clips):

@@ -24,7 +24,7 @@ def wave(number: int) -> np.ndarray:
 
 def row(number: int) -> dict:
     known = {"fake": number % 2, "real": None if number in (2, 5) else 1}
-    return {"id": f"c{number}", "clip": f"c{number}", "split": SPLITS[number % 4], **known}
+    return {"id": f"c{number}", "recording": f"c{number}", "split": SPLITS[number % 4], **known}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 import pytest
 
-from app.features.windows import window_starts
+from app.features.windows import by_recording, window_starts
 
 
 @pytest.mark.parametrize(("size", "overlap"), [(5, 0), (5, 2), (5, 4), (8, 4), (1, 0)])
@@ -27,3 +27,10 @@ def test_a_recording_as_long_as_the_window_has_one_and_a_sample_more_makes_two(o
 def test_an_overlap_that_does_not_fit_is_an_error(overlap):
     with pytest.raises(ValueError, match=f"an overlap of {overlap} does not fit windows of 160"):
         window_starts(1000, 160, overlap)
+
+
+def test_a_recording_gets_the_highest_of_its_windows_for_each_voice():
+    values = [("a", 0.1, 0.9), ("b", 0.0, 0.0), ("a", 0.7, 0.2), ("a", 0.3, 0.95), ("c", 1.0, 0.5)]
+    rows = [{"recording": name, "p_fake": fake, "p_real": real} for name, fake, real in values]
+    assert by_recording(rows) == {"a": (0.7, 0.95), "b": (0.0, 0.0), "c": (1.0, 0.5)}
+    assert list(by_recording(rows)) == ["a", "b", "c"] and by_recording([]) == {}

@@ -35,7 +35,7 @@ def test_another_python_that_would_do_is_named(setup, monkeypatch, capsys):
 
 def test_a_missing_venv_module_is_told(setup, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ensurepip", None)  # as Debian has it without python3-venv
-    assert setup.main() == 2 and "apt-get install python3-venv" in capsys.readouterr().err
+    assert setup.main() == 2 and f"apt-get install python3.{sys.version_info[1]}-venv" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_told_before_anything_is_fetched(setup, monkeypatch, capsys):

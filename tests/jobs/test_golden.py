@@ -26,12 +26,13 @@ def voice(seed: int, hz: float) -> np.ndarray:
     return (0.05 * tone + rng.normal(0, 0.003, len(time))).astype(np.float32)
 
 
+def row(real: int, n: int) -> dict[str, object]:
+    known = {"speaker": f"s{real}{n}", "attack": "bonafide" if real else "e/v", "active": "9" * 30}
+    return {"id": f"{'FR'[real]}{n}", "fake": 1 - real, "real": real, "num_samples": 3 * RATE, **known}
+
+
 def computed() -> dict[str, object]:
-    rows = [
-        {"id": f"{'FR'[real]}{n}", "fake": 1 - real, "real": real, "speaker": f"s{real}{n}", "attack": "e/v" if not real else "bonafide",
-         "num_samples": 3 * RATE, "active": "9" * 30}
-        for real in (0, 1) for n in range(3)
-    ]  # fmt: skip
+    rows = [row(real, n) for real in (0, 1) for n in range(3)]
     bank = [{"id": f"{row['id']}@0", "fake": row["fake"]} for row in rows]
     plan = Planner("train", rows, bank, MixConfig(), RATE, seed=1).draw(8, MixConfig().train)
     sounds = {row["id"]: voice(n, 100.0 + 20 * n) for n, row in enumerate(rows)}

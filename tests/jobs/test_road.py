@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -12,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.jobs.road import BROKEN, CONFIG, JOBS, ROOT, call, command, files_under, make_corpus
 
 from app.runtime.shards import rows_of
+from tests.jobs.road import BROKEN, CONFIG, JOBS, ROOT, call, command, files_under, make_corpus
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_every_clip_is_accounted_for(road):
     assert "done: in 144 = out 144 + failed 0" in said["extract"] and "in 24 = out 24 + failed 0" in said["extract"]
     failed = {row["id"]: row["cause"] for row in rows_of(stage(runs, "prepare"), "failed")}
     assert failed == BROKEN
-    assert "1 clips are left out: silent" in said["prepare"]
+    assert "clips are left out: silent" in said["prepare"]
 
 
 def test_other_rates_and_channels_are_converted(road):
@@ -90,6 +91,51 @@ def test_without_test_labels_validation_is_reported_and_said(road, tmp_path):
     _, config, runs, _ = road
     done = call("evaluate", config, tmp_path, runs, FINAL="1")
     assert done.returncode == 0 and "this corpus has no test labels" in done.stderr
+
+
+def test_another_corpus_than_the_prepared_one_is_refused(road, tmp_path):
+    data, config, runs, _ = road
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    (other / "test.csv").write_text((data / "test.csv").read_text() + "TEST_99999,./test/TEST_00000.ogg\n")
+    for job in ("infer", "evaluate"):
+        done = call(job, config, other, runs, FINAL="1")
+        assert done.returncode == 2 and "not the table that run road was prepared from" in done.stderr, job
+
+
+def test_a_recording_that_changed_or_went_after_prepare_is_no_failed_clip(road, tmp_path):
+    data, config, _, _ = road
+    other, runs = tmp_path / "other", tmp_path / "runs"
+    shutil.copytree(data, other)
+    assert call("prepare", config, other, runs).returncode == 0
+    path = other / "train" / "STEREO.wav"
+    content = path.read_bytes()
+    for change in (lambda: path.write_bytes(content[:-2] + b"ab"), path.unlink):
+        change()
+        done = call("denoise", config, other, runs)
+        assert done.returncode == 2 and "STEREO.wav: not the recording that was prepared" in done.stderr
+    path.write_bytes(content)
+    done = call("denoise", config, other, runs)
+    assert done.returncode == 0 and "in 151 = out 151 + failed 0" in done.stderr
+    # where DATA is not said, it is the corpus that was prepared
+    words = command("mix", config, other, runs)
+    del words[words.index("--data") : words.index("--data") + 2]
+    assert subprocess.run(words, cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_model_of_another_config_does_not_answer_for_this_one(road):
+    data, config, runs, _ = road
+    before = files_under(runs / "road" / "models")
+    other = ("--set", "extract.f0_hz=[70, 600]")
+    assert "no model is trained" not in call("infer", config, data, runs).stderr
+    late = call("infer", config, data, runs, *other)
+    assert late.returncode == 2 and "no model is trained for this config" in late.stderr
+    retrained = ("--set", "train.epochs=1", "--set", "train.models=[crnn]")
+    assert call("train", config, data, runs, *retrained).returncode == 0
+    assert len(list((runs / "road/models").glob("crnn-*"))) == 2
+    again = call("train", config, data, runs)  # back to the first config: both models are still there
+    assert again.returncode == 0 and again.stderr.count("done already") == 2
+    assert before.items() <= files_under(runs / "road" / "models").items()
 
 
 def test_the_report_is_one_file_with_all_its_parts(road):
@@ -185,19 +231,19 @@ def test_an_input_that_is_none_is_told(road, tmp_path, given, words):
 
 def test_an_unreadable_test_clip_still_has_a_row_in_the_submission(road, tmp_path):
     data, config, runs, _ = road
-    import shutil
-
     broken, other = tmp_path / "corpus", tmp_path / "runs"
     shutil.copytree(data, broken)
     (broken / "test" / "TEST_00005.ogg").write_bytes(b"")
     shutil.copytree(runs, other, symlinks=True)
-    call("prepare", config, broken, other)
-    for job in ("denoise", "mix", "extract", "train", "infer"):
+    for job in ("prepare", "denoise", "extract", "train", "infer"):
         done = call(job, config, broken, other)
         assert done.returncode == 0, done.stderr
+        # what happens to the test leaves all that training made
+        assert job in ("prepare", "extract", "infer") or "done already" in done.stderr, job
     assert "1 recordings could not be read (TEST_00005: empty" in done.stderr
     rows = {r["id"]: r for r in csv.DictReader((other / "road/submission.csv").open())}
-    model = json.loads((other / "road/models/crnn/model.json").read_text())
+    models = [json.loads(path.read_text()) for path in other.glob("road/models/*-*/model.json")]
+    model = min(models, key=lambda model: model["select"]["select_score"])
     assert len(rows) == 24 and float(rows["TEST_00005"]["fake"]) == pytest.approx(model["prevalence"][0])
 
 
@@ -205,7 +251,8 @@ def test_an_unreadable_test_clip_still_has_a_row_in_the_submission(road, tmp_pat
     ("text", "words"),
     [
         ("mix: {snr: [1, 2]}", ["road.yaml:1: mix.snr: unknown key", "snr_db"]),
-        ("train: {models: [crn]}", ["unknown model 'crn'", "did you mean 'crnn'?"]),
+        ("train: {models: [crn]}", ["road.yaml:1: train.models.0", "did you mean 'crnn'?"]),
+        ("infer: {model: crn}", ["road.yaml:1: infer.model", "did you mean 'crnn'?"]),
     ],
 )
 def test_a_wrong_key_stops_before_any_work(tmp_path, text, words):

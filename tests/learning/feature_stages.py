@@ -31,7 +31,7 @@ def feature_stage(stage: Path, seed: int = 0) -> Path:
                 at = rng.integers(0, FRAMES * 3 // 4)
                 mel[n, 2:4, at : at + FRAMES // 4] += 15 * fake
                 mel[n, 8:10, at : at + FRAMES // 4] += 15 * real
-                known = {"clip": f"r{n // 2}", "split": str(split), "fake": fake, "real": real}
+                known = {"recording": f"r{n // 2}", "split": str(split), "fake": fake, "real": real}
                 out.done({"id": f"{shard}-{n}", **known})
             np.save(out.path / "mel.npy", mel)
             np.save(out.path / "temporal.npy", temporal)

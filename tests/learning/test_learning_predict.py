@@ -8,7 +8,7 @@ from feature_stages import CPU, feature_stage, small_crnn, small_logistic
 from app.errors import Stopped
 from app.features.store import Features
 from app.learning.loop import select_metrics, targets_of
-from app.learning.predict import by_recording, logits_of, to_device
+from app.learning.predict import logits_of, to_device
 from app.scoring.calibration import apply_temperature, fit_temperature, negative_log_likelihood
 from app.scoring.metrics import official_score
 
@@ -69,16 +69,6 @@ def test_select_metrics_are_the_official_score_of_the_sigmoid_and_torchs_loss(fe
 def test_a_batch_for_the_cpu_is_not_copied(features):
     batch = features.batch(np.arange(3))
     assert to_device(batch, CPU) is batch
-
-
-def test_a_recording_gets_the_highest_of_its_windows_for_each_voice():
-    rows = [{"clip": name} for name in ("a", "b", "a", "a", "c")]
-    values = np.array([[0.1, 0.9], [0.0, 0.0], [0.7, 0.2], [0.3, 0.95], [1.0, 0.5]])
-    assert by_recording(rows, values) == {"a": (0.7, 0.95), "b": (0.0, 0.0), "c": (1.0, 0.5)}
-    assert list(by_recording(rows, values)) == ["a", "b", "c"]
-    assert by_recording([], np.zeros((0, 2))) == {}
-    with pytest.raises(ValueError):
-        by_recording(rows[:2], values)
 
 
 @pytest.mark.parametrize("too_sure", [2.0, 6.0])

@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.runtime.work import always_die, die_once, double, raise_it
 
 from app.errors import Stopped, UserError
 from app.runtime.files import read_json
 from app.runtime.job import counts, is_complete, open_job
 from app.runtime.shards import cut, rows_of
 from app.runtime.status import read_status
+from tests.runtime.work import always_die, die_once, double, raise_it
 
 SPEC = {"job": "double", "version": 1, "config": {}, "inputs": {}}
 ROWS = [{"id": str(n)} for n in range(12)]
@@ -70,7 +70,11 @@ def test_stop_keeps_what_is_committed_and_the_next_run_does_the_rest(a_run, caps
 def test_a_stop_file_stops(a_run):
     run = a_run(**{"runtime.workers": 1})
     folder = run.runs / "stages"
-    threading.Timer(1.5, lambda: (next(folder.iterdir()) / "STOP").touch()).start()
+
+    def ask_to_stop():
+        (next(folder.iterdir()) / "STOP").touch()
+
+    threading.Timer(1.5, ask_to_stop).start()
     with pytest.raises(Stopped, match="STOP"):
         do(run, pause_s=0.25)
     assert is_complete(do(a_run()).folder)

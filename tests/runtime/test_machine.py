@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_cores_are_those_of_the_affinity_mask():
     one = min(os.sched_getaffinity(0))
-    code = f"import os; os.sched_setaffinity(0, {{{one}}}); from app.runtime.machine import usable_cores; print(usable_cores())"
+    code = (
+        f"import os; os.sched_setaffinity(0, {{{one}}}); from app.runtime import machine; print(machine.usable_cores())"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
 

@@ -1,8 +1,6 @@
 """A shard is there whole or not at all, and every clip is accounted for."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -58,24 +56,37 @@ def test_a_lost_clip_is_noticed(tmp_path):
 
 def test_windows_account_for_their_recording(tmp_path):
     with commit(tmp_path, "00000") as out:
-        out.done({"id": "a", "clip": "a"})
-        out.done({"id": "a#1", "clip": "a"})
+        out.done({"id": "a", "recording": "a"})
+        out.done({"id": "a#1", "recording": "a"})
         out.account_for(Shard("00000", ({"id": "a"},)))
 
 
-def test_drafts_of_the_dead_are_cleared_and_those_of_the_living_stay(tmp_path):
-    host = os.uname().nodename
-    dead = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
-    )
-    gone, mine = (
-        tmp_path / f".draft-00000-{host}-{dead.stdout.strip()}",
-        tmp_path / f".draft-00001-{host}-{os.getpid()}",
-    )
-    gone.mkdir()
+def test_drafts_left_on_this_host_are_cleared_by_who_holds_the_lock(tmp_path):
+    mine, other = tmp_path / f".draft@{os.uname().nodename}@00000@ab", tmp_path / ".draft@elsewhere@00000@cd"
     mine.mkdir()
-    clear_drafts(tmp_path)
-    assert not gone.exists() and mine.exists()
+    other.mkdir()
+    clear_drafts(tmp_path, locked=False)
+    assert mine.exists()
+    clear_drafts(tmp_path, locked=True)
+    assert not mine.exists() and other.exists()
+
+
+def test_the_torso_of_a_broken_copy_is_set_aside(tmp_path):
+    (tmp_path / "00000").mkdir()
+    (tmp_path / "00000" / "audio.npy").write_bytes(b"half")
+    with commit(tmp_path, "00000") as out:
+        out.done({"id": "a"})
+    assert receipt_of(tmp_path, "00000")["clips"] == 1
+    [torso] = tmp_path.glob(".torso@00000@*")
+    assert (torso / "audio.npy").read_bytes() == b"half"
+
+
+def test_windows_count_as_their_recordings(tmp_path):
+    with commit(tmp_path, "00000") as out:
+        out.done({"id": "a", "recording": "a"})
+        out.done({"id": "a#1", "recording": "a"})
+    receipt = receipt_of(tmp_path, "00000")
+    assert (receipt["clips"], receipt["rows"]) == (1, 2)
 
 
 def test_replacing_keeps_the_old_file_when_the_block_fails(tmp_path):
