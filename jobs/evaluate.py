@@ -3,7 +3,6 @@
 import csv
 import math
 import os
-import platform
 import sys
 import time
 from dataclasses import asdict
@@ -13,15 +12,13 @@ from typing import Any
 from app.config import Config
 from app.errors import UserError
 from app.features.windows import by_recording
-from app.runtime.files import read_json, read_lines, sha256_of, write_json
-from app.runtime.job import counts, is_complete
+from app.runtime.files import read_json, sha256_of, write_json
+from app.runtime.job import is_complete
 from app.runtime.run import Run, job_main
 from app.runtime.shards import rows_of
-from app.runtime.status import read_status
 from jobs.chain import need, stage_of
-from jobs.mix import summary_rows
 from jobs.models import chosen_model, scored_stage, trained_models
-from jobs.prepare import split_rows
+from jobs.reporting import report_of
 from jobs.terminal import table
 
 VERSION = 1  # raised when the numbers or the report change
@@ -63,7 +60,7 @@ def _evaluate(
         notes.append(
             f"Plumbing, not proof: so few clips ({sizes}) show that the road works, not how good the model is."
         )
-    write_report(path, _report(run, model, evaluations, notes))
+    write_report(path, report_of(run, model, evaluations, notes))
     metrics = {"run": run.name, "model": model["name"], "basis": basis, "data": [_line(e) for e in evaluations]}
     write_json(run.folder / "metrics.json", {**metrics, "notes": notes})
     return {**metrics, "notes": notes}
@@ -185,77 +182,6 @@ def _log_look(run: Run, model: dict[str, Any], evaluation: Any) -> None:
     }
     with (run.runs / "test_looks.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(look) + "\n")
-
-
-def _report(run: Run, model: dict[str, Any], evaluations: list[Any], notes: list[str]) -> Any:
-    from app.compat import versions
-    from app.scoring.report import JobRow, ModelRow, Report
-    from app.scoring.table import Table
-
-    def as_table(title: str, rows: list[dict[str, Any]]) -> Table | None:
-        return Table(title, list(rows[0]), [list(row.values()) for row in rows]) if rows else None
-
-    stages = _stages(run)
-    audit = read_json(stages["prepare"] / "shards" / "manifest" / "audit.json")
-    models = trained_models(run)
-    facts = [{k: v for k, v in s.items() if k != "found"} for s in audit["shortcuts"]]
-    listed = list(rows_of(stages["prepare-test"]))
-    return Report(
-        run=run.name,
-        when=time.strftime("%F %H:%M"),
-        evaluations=evaluations,
-        notes=notes,
-        models=[
-            ModelRow(
-                m["name"],
-                m["select"]["select_score"],
-                tuple(m["temperature"]),
-                m["seconds"],
-                m["name"] == model["name"],
-            )
-            for m in models
-        ],
-        training={m["name"]: list(read_lines(Path(m["folder"]) / "metrics.jsonl")) for m in models if m["epochs"] > 1},
-        audit=audit["sentences"],
-        audit_table=as_table("How well each plain fact alone tells fake from real", facts),
-        splits=as_table("Recordings, by split", split_rows(audit, listed)),
-        mix=as_table("Planned clips, by split", summary_rows(stages["mix"])),
-        jobs=[JobRow(**row) for row in job_rows(run, stages, models)],
-        commands=[f"make all CONFIG={run.config_path} RUN={run.name} DATA=..."],
-        config_yaml=(run.folder / "config.yaml").read_text(encoding="utf-8"),
-        versions={"Python": platform.python_version(), **versions()},
-    )
-
-
-def job_rows(run: Run, stages: dict[str, Path], models: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Time, memory and clips of every part of the run, from its status files."""
-    found = []
-    for part, folder in stages.items():
-        clips, failed = counts(folder)
-        for status in read_status(folder):
-            found.append(
-                {
-                    "job": part,
-                    "clips": clips,
-                    "failed": failed,
-                    "seconds": status["seconds"],
-                    "peak_mb": status["peak_mb"],
-                }
-            )
-    for model in models:
-        for status in read_status(Path(model["folder"])):
-            row = {"job": f"train {model['name']}", "clips": None, "failed": None}
-            found.append({**row, "seconds": status["seconds"], "peak_mb": status["peak_mb"]})
-    infer = [row for row in found if row["job"] == "infer"]
-    return [row for row in found if row["job"] != "infer"] + infer
-
-
-def _stages(run: Run) -> dict[str, Path]:
-    """The stages of this very config, as far as they are done, in flow order."""
-    parts = ("prepare", "prepare-test", "denoise", "mix", "extract", "extract-test")
-    found = {part: stage_of(run, part) for part in parts}
-    found["infer"] = scored_stage(run, chosen_model(run), found["extract-test"])
-    return {part: folder for part, folder in found.items() if is_complete(folder)}
 
 
 def _line(evaluation: Any) -> dict[str, Any]:

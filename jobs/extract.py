@@ -33,12 +33,13 @@ def extract(run: Run) -> None:
 def extract_mixes(shard: Shard, out: Draft, denoised: Path, config: Config) -> None:
     from app.audio.mix import render
     from app.audio.recipe import Recipe
+    from app.compat import device_for
     from app.corpora.sounds import sounds_of
     from app.features.store import FeatureWriter
 
     voices, bank = sounds_of(denoised), sounds_of(denoised, "noise")
     window = round(config.mix.window_s * config.sample_rate)
-    writer = FeatureWriter(window, config.sample_rate, config.extract)
+    writer = FeatureWriter(window, config.sample_rate, config.extract, device_for(config.runtime.device))
     for row in shard.rows:
         leave_if_stopped()
         writer.add(front_end(render(Recipe.from_row(row["recipe"]), voices, bank, config.sample_rate), config))
@@ -50,13 +51,14 @@ def extract_mixes(shard: Shard, out: Draft, denoised: Path, config: Config) -> N
 def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config) -> None:
     """Each recording in windows of mix.window_s; one row a window, with `recording` and `start_s`."""
     from app.audio.io import BadClip, load_clip
+    from app.compat import device_for
     from app.corpora.manifest import same_recording
     from app.features.store import FeatureWriter
     from app.features.windows import window_starts
 
     rate = config.sample_rate
     size, overlap = round(config.mix.window_s * rate), round(config.infer.overlap_s * rate)
-    writer = FeatureWriter(size, rate, config.extract)
+    writer = FeatureWriter(size, rate, config.extract, device_for(config.runtime.device))
     for row in shard.rows:
         leave_if_stopped()
         try:

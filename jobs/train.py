@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from app.errors import UserError
 from app.runtime.desk import Desk, at_work, span
 from app.runtime.files import point_link, read_json, sha256_of, write_atomic, write_json
 from app.runtime.run import Run, job_main
@@ -63,6 +64,13 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
     use_threads(run.workers)
     folder, how = desk.folder, run.config.train
     splits = {split: Features(extracted, (split,)) for split in ("train", "select", "calibrate")}
+    for split, data in splits.items():
+        for column, values in zip(("fake", "real"), targets_of(data).T, strict=True):
+            if values.min() == values.max():
+                raise UserError(
+                    f"{split}: all {len(values)} clips have {column} = {values[0]:g}, nothing can be learnt or scored",
+                    "give mix.states a share of clips with and without such a voice, or plan more clips",
+                )
     desk.say(f"on {device}: " + ", ".join(f"{len(data)} {split}" for split, data in splits.items()) + " clips")
     torch.manual_seed(run.config.seed)
     model = build(name, run.config)

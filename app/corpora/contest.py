@@ -9,7 +9,7 @@ evaluate alone.
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.corpora.manifest import Row, recording
+from app.corpora.manifest import BONAFIDE, Row, recording
 from app.corpora.tables import choice, read_table
 from app.errors import UserError
 
@@ -39,13 +39,20 @@ def read_contest(folder: Path) -> Corpus:
     tables = ["train.csv"]
     meta = {}
     if (folder / "meta.csv").exists():
-        meta = {row["id"]: row for _, row in read_table(folder / "meta.csv", ["id", "speaker", "attack"])}
+        known_of = read_table(folder / "meta.csv", ["id", "speaker", "attack"], ["language", "parent"])
+        meta = {row["id"]: {**row, "line": str(line)} for line, row in known_of}
         tables.append("meta.csv")
     rows = []
     table = folder / "train.csv"
     for line, row in read_table(table, ["id", "path", "label"]):
         label = LABELS[choice(table, line, "label", row["label"], LABELS)]
         known = {key: meta.get(row["id"], {}).get(key) for key in ("speaker", "attack", "language", "parent")}
+        if known["attack"] and (known["attack"] == BONAFIDE) != (label == LABELS["real"]):
+            raise UserError(
+                f"{folder / 'meta.csv'}:{meta[row['id']]['line']}: attack '{known['attack']}' of a clip that "
+                f"{table}:{line} calls {row['label']}",
+                f"a real voice has the attack '{BONAFIDE}' or none, a fake one the name of its engine",
+            )
         path = _inside(folder, row["path"], table, line)
         rows.append(recording(id=row["id"], path=path, label=label, split="train", **known))
     if (folder / "test.csv").exists():

@@ -11,17 +11,19 @@ from app.errors import UserError
 Row = dict[str, str]
 
 
-def read_table(path: Path, columns: Iterable[str]) -> list[tuple[int, Row]]:
+def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ()) -> list[tuple[int, Row]]:
     """(line number, row) of a CSV that must have `columns`; a BOM and CRLF are fine.
 
     Raises UserError for a file that is missing or no UTF-8, a column that is missing
-    (with the nearest match) or stands twice, a row of the wrong length and a repeated id.
+    (with the nearest match) or stands twice, one that looks like an `optional` one
+    mistyped, a row of the wrong length and a repeated id.
     """
     reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     rows = []
     try:
         head = next(reader, [])
         _check_head(path, head, list(columns))
+        _check_optional(path, head, list(columns), list(optional))
         for cells in reader:
             if not cells:
                 continue
@@ -72,6 +74,15 @@ def _check_head(path: Path, head: list[str], wanted: list[str]) -> None:
             raise UserError(f"{path}:1: no column '{name}'", hint)
         if head.count(name) > 1:
             raise UserError(f"{path}:1: column '{name}' stands twice", "remove one of them")
+
+
+def _check_optional(path: Path, head: list[str], wanted: list[str], optional: list[str]) -> None:
+    """A column that is not read because its name is a little off would be ignored in silence."""
+    spare = {name.strip().lower(): name for name in head if name not in wanted and name not in optional}
+    for name in optional:
+        near = difflib.get_close_matches(name, spare, n=1, cutoff=0.65)
+        if name not in head and near:
+            raise UserError(f"{path}:1: unknown column '{spare[near[0]]}'", f"did you mean '{name}'? else rename it")
 
 
 def _check_ids(path: Path, rows: list[tuple[int, Row]]) -> None:

@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from app.config import ExtractConfig
-from app.features.extract import channel_names, compute, num_frames
+from app.errors import UserError
+from app.features.extract import channel_names, compute, frame_and_hop, num_frames
+from app.features.mel import mel_filters
 from app.runtime.arrays import mapped
 from app.runtime.shards import rows_of
 
@@ -22,8 +24,13 @@ from app.runtime.shards import rows_of
 class FeatureWriter:
     """Computes the windows of a shard, `batch_clips` at a time; `save` writes them. Holds one shard in memory."""
 
-    def __init__(self, samples: int, sample_rate: int, cfg: ExtractConfig) -> None:
-        self.cfg, self.rate, self.samples = cfg, sample_rate, samples
+    def __init__(self, samples: int, sample_rate: int, cfg: ExtractConfig, device: str | torch.device = "cpu") -> None:
+        self.cfg, self.rate, self.samples, self.device = cfg, sample_rate, samples, device
+        frame, _ = frame_and_hop(sample_rate, cfg)
+        try:
+            mel_filters(sample_rate, frame, cfg.mels, cfg.mel_hz)
+        except ValueError as error:
+            raise UserError(f"extract: {error}", "fewer extract.mels, or a longer extract.frame_s") from None
         self._waiting: list[NDArray[np.float32]] = []
         frames = num_frames(samples, sample_rate, cfg)
         self._mel = [np.zeros((0, cfg.mels, frames), np.float16)]
@@ -45,9 +52,9 @@ class FeatureWriter:
 
     def _compute(self) -> None:
         if self._waiting:
-            features = compute(torch.from_numpy(np.stack(self._waiting)), self.rate, self.cfg)
-            self._mel.append(features.mel.numpy().astype(np.float16))
-            self._temporal.append(features.temporal.numpy())
+            features = compute(torch.from_numpy(np.stack(self._waiting)).to(self.device), self.rate, self.cfg)
+            self._mel.append(features.mel.cpu().numpy().astype(np.float16))
+            self._temporal.append(features.temporal.cpu().numpy())
             self._waiting = []
 
 

@@ -146,3 +146,20 @@ def test_a_test_label_that_is_neither_0_nor_1_names_its_line(tmp_path, column, r
     path.write_text(f"id,fake,real\nw,1,0\n{row}\n")
     with pytest.raises(UserError, match=rf"test_labels\.csv:3: {column}: unknown value"):
         read_labels(path)
+
+
+def test_a_real_clip_of_an_engine_and_a_fake_one_of_none_are_told_with_both_lines(tmp_path):
+    folder = write_corpus(tmp_path)
+    for label, attack in (("real", "kokoro/x"), ("fake", "bonafide")):
+        (folder / "train.csv").write_text(f"id,path,label\nz,./z.ogg,fake\ny,./y.ogg,real\na,./a.ogg,{label}\n")
+        (folder / "meta.csv").write_text(f"id,speaker,attack\na,s,{attack}\n")
+        told = complaint(folder)
+        assert f"meta.csv:2: attack '{attack}'" in told and f"train.csv:4 calls {label}" in told
+
+
+@pytest.mark.parametrize(("mistyped", "meant"), [("Parent", "parent"), ("lang", "language"), ("langauge", "language")])
+def test_an_optional_column_mistyped_is_not_ignored(tmp_path, mistyped, meant):
+    folder = write_corpus(tmp_path)
+    (folder / "meta.csv").write_text(f"id,speaker,attack,{mistyped},source\n")
+    told = complaint(folder)
+    assert f"meta.csv:1: unknown column '{mistyped}'" in told and f"did you mean '{meant}'" in told

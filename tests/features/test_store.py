@@ -6,6 +6,7 @@ import torch
 from feature_sounds import white_noise
 
 from app.config import ExtractConfig
+from app.errors import UserError
 from app.features.extract import channel_names, compute, num_frames
 from app.features.store import Features, FeatureWriter
 from app.runtime.shards import commit
@@ -139,3 +140,8 @@ def test_a_window_longer_than_asked_is_an_error():
 
 def test_an_empty_stage_has_no_windows(tmp_path):
     assert len(Features(tmp_path)) == 0 and list(Features(tmp_path).batches(4)) == []
+
+
+def test_more_mels_than_the_spectrum_can_feed_are_told_as_the_users_to_mend():
+    with pytest.raises(UserError, match=r"extract: .*"):
+        FeatureWriter(RATE, RATE, ExtractConfig(mels=300, mel_hz=(40.0, 7600.0)))

@@ -285,3 +285,21 @@ def test_status_shows_every_job(road):
     assert done.returncode == 0
     for job in ("prepare", "denoise", "mix", "extract", "train", "infer"):
         assert re.search(rf"{job} +│ road.*│ done", done.stderr), job
+
+
+def test_whoever_stops_make_stops_the_job_and_is_told_how_to_go_on(road, tmp_path):
+    data, config, _, _ = road
+    runs = tmp_path / "runs"
+    for job in ("prepare", "denoise", "mix"):
+        assert call(job, config, data, runs).returncode == 0
+    words = ["make", "-s", "extract", f"CONFIG={config}", "RUN=road", f"DATA={data}", f"RUNS={runs}", "WORKERS=1"]
+    made = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while made.poll() is None and not list(runs.glob("stages/extract-*/shards/00000/receipt.json")):
+        time.sleep(0.05)
+    made.terminate()
+    said = made.communicate(timeout=60)[1]
+    assert made.returncode != 0 and "the same command goes on" in said
+    [status] = [json.loads(p.read_text()) for p in runs.glob("stages/extract-*/status/main.json")]
+    assert status["state"] == "stopped"
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "shards are done already" in done.stderr
