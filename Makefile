@@ -6,7 +6,7 @@ VENV := .venv/bin/python
 export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL
 
 JOBS := prepare denoise mix extract train infer evaluate
-.PHONY: help demo all $(JOBS) status test lint lock setup clean-runs
+.PHONY: help demo all $(JOBS) status test lint lock setup setup-dev
 
 ##@ Begin
 help: ## this list

@@ -68,7 +68,10 @@ def _evaluate(
 
 def _labels(run: Run) -> Path | None:
     """The test's answers, if they are there and may be looked at."""
-    final = run.config.evaluate.final or os.environ.get("FINAL") == "1"
+    asked = os.environ.get("FINAL") or "0"
+    if asked not in ("0", "1"):
+        raise UserError(f"FINAL={asked} is neither 0 nor 1", "FINAL=1 looks at the test labels")
+    final = run.config.evaluate.final or asked == "1"
     path = run.data / run.config.test.labels if run.config.test.labels else None
     if not final or path is None or not path.exists():
         return None
