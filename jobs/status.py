@@ -41,20 +41,19 @@ def status_rows(runs: Path) -> list[dict[str, Any]]:
 
 def _row(status: dict[str, Any], run: str, name: str) -> dict[str, Any]:
     eta = status.get("eta_s")
+    failed = f" ({status['failed']} failed)" if status["failed"] else ""
     return {
-        "job": status["job"],
+        "job": status["job"] if status["job"] != "train" else f"train {name.rsplit('-', 1)[0]}",
         "run": run,
         "state": status["state"],
         "progress": f"{status['done']}/{status['total']} {status['unit']}",
-        "clips": status["clips"],
-        "failed": status["failed"],
+        "clips": f"{status['clips']}{failed}",
         "rate": f"{status['rate']:.1f}/s",
         "eta": span(eta) if eta is not None and status["state"] == "running" else "–",
         "took": span(status["seconds"]),
         "peak MB": round(status["peak_mb"]),
+        "since": time.strftime("%d %b %H:%M", time.localtime(status["started"])),
         "host": status["host"],
-        "since": time.strftime("%m-%d %H:%M", time.localtime(status["started"])),
-        "where": name,
     }
 
 

@@ -1,6 +1,5 @@
 """Tables for people at a terminal; they go to stderr, so that stdout stays for what a script may read."""
 
-import os
 import sys
 from typing import Any
 
@@ -13,7 +12,7 @@ def table(title: str, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
     # a pipe has no width: wide enough that no cell is folded
-    width = None if sys.stderr.isatty() else int(os.environ.get("COLUMNS", "160"))
+    width = None if sys.stderr.isatty() else 200
     console = Console(file=sys.stderr, width=width)
     grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for key, value in rows[0].items():

@@ -144,4 +144,4 @@ def test_an_empty_stage_has_no_windows(tmp_path):
 
 def test_more_mels_than_the_spectrum_can_feed_are_told_as_the_users_to_mend():
     with pytest.raises(UserError, match=r"extract: .*"):
-        FeatureWriter(RATE, RATE, ExtractConfig(mels=300, mel_hz=(40.0, 7600.0)))
+        FeatureWriter(RATE, RATE, ExtractConfig(mels=900, mel_hz=(40.0, 7600.0)))

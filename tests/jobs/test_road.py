@@ -141,7 +141,17 @@ def test_a_model_of_another_config_does_not_answer_for_this_one(road):
 def test_the_report_is_one_file_with_all_its_parts(road):
     page = (road[2] / "road/report/index.html").read_text()
     assert not re.findall(r"(?:src|href)=[\"'](?!#|data:)", page)
-    for part in ("Splits", "By attack", "Reliability", "ROC", "pooled_logistic", "crnn", "peak", "silent"):
+    for part in (
+        "Recordings, by split",
+        "Planned clips",
+        "By attack",
+        "Reliability",
+        "ROC",
+        "pooled_logistic",
+        "crnn",
+        "peak",
+        "silent",
+    ):
         assert part.lower() in page.lower(), part
 
 
@@ -194,7 +204,7 @@ def test_a_test_clip_scores_the_same_as_a_single_file(road):
     data, config, runs, _ = road
     done = call("infer", config, data, runs, INPUT=str(data / "test" / "TEST_00003.ogg"))
     assert done.returncode == 0, done.stderr
-    [row] = csv.DictReader((runs / "road/scores/input/TEST_00003.csv").open())
+    [row] = csv.DictReader((runs / "road/scores/input/TEST_00003.ogg.csv").open())
     submitted = {r["id"]: r for r in csv.DictReader((runs / "road/submission.csv").open())}["TEST_00003"]
     for column in ("fake", "real"):
         assert float(row[column]) == pytest.approx(float(submitted[column]), rel=1e-4)
