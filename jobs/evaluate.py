@@ -50,7 +50,7 @@ def _evaluate(
     if labels:
         evaluations.insert(0, _test(run, model, labels))
         _log_look(run, model, evaluations[0])
-    elif run.config.test.labels and (run.data / run.config.test.labels).exists():
+    elif _labels_lie_there(run):
         notes.append("Validation only: the test labels were not looked at (FINAL=1 does, and each look is logged).")
     else:
         notes.append("Validation only: this corpus has no test labels.")
@@ -79,6 +79,10 @@ def _labels(run: Run) -> Path | None:
     return path
 
 
+def _labels_lie_there(run: Run) -> bool:
+    return bool(run.config.test.labels) and (run.data / str(run.config.test.labels)).exists()
+
+
 def _basis(run: Run, model: dict[str, Any], labels: Path | None) -> dict[str, Any]:
     """What the numbers rest on: the same again is not computed again."""
     return {
@@ -87,7 +91,7 @@ def _basis(run: Run, model: dict[str, Any], labels: Path | None) -> dict[str, An
         "temperature": model["temperature"],
         "models": [m["weights_sha256"] for m in trained_models(run)],
         "evaluate": run.config.evaluate.model_dump(mode="json"),
-        "labels": sha256_of(labels) if labels else None,
+        "labels": sha256_of(labels) if labels else _labels_lie_there(run),
         "test": stage_of(run, "extract-test").name if labels else None,
     }
 

@@ -48,7 +48,7 @@ def _row(status: dict[str, Any], run: str, name: str) -> dict[str, Any]:
         "state": status["state"],
         "progress": f"{status['done']}/{status['total']} {status['unit']}",
         "clips": f"{status['clips']}{failed}",
-        "rate": f"{status['rate']:.1f}/s",
+        "rate": f"{status['rate']:.3g}/s" if status["rate"] < 1000 else f"{status['rate']:,.0f}/s",
         "eta": span(eta) if eta is not None and status["state"] == "running" else "–",
         "took": span(status["seconds"]),
         "peak MB": round(status["peak_mb"]),

@@ -71,11 +71,14 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
                     f"{split}: all {len(values)} clips have {column} = {values[0]:g}, nothing can be learnt or scored",
                     "give mix.states a share of clips with and without such a voice, or plan more clips",
                 )
+    desk.status.update(clips=len(splits["train"]))
     desk.say(f"on {device}: " + ", ".join(f"{len(data)} {split}" for split, data in splits.items()) + " clips")
     torch.manual_seed(run.config.seed)
     model = build(name, run.config)
     if getattr(model, "trains_in_closed_form", False):
+        desk.status.update(total=1, unit="fits")
         progress = fit_in_closed_form(folder, model, splits["train"], splits["select"], how.batch_clips)
+        desk.status.update(done=1)
     else:
         trainer = Trainer(folder, model, splits["train"], splits["select"], how, run.config.seed, device)
         if trainer.progress.step:
