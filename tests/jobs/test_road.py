@@ -293,7 +293,7 @@ def test_status_shows_every_job(road):
         check=False,
     )
     assert done.returncode == 0
-    for job in ("prepare", "denoise", "mix", "extract", "train", "infer"):
+    for job in ("prepare", "denoise", "mix", "extract", "train crnn", "infer"):
         assert re.search(rf"{job} +│ road.*│ done", done.stderr), job
 
 
@@ -313,3 +313,28 @@ def test_whoever_stops_make_stops_the_job_and_is_told_how_to_go_on(road, tmp_pat
     assert status["state"] == "stopped"
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "shards are done already" in done.stderr
+
+
+def test_mixes_can_be_listened_to_and_nothing_is_computed_again_for_that(road):
+    data, config, runs, _ = road
+    done = call("mix", config, data, runs, "--set", "mix.materialise=true")
+    assert done.returncode == 0 and "mix  done already" in done.stderr, done.stderr
+    found = sorted(stage(runs, "mix-audio").glob("shards/*/*.wav"))
+    assert len(found) == 144
+    samples, rate = soundfile.read(found[0])
+    assert rate == 16000 and len(samples) == 80000 and 0 < np.abs(samples).max() < 1
+    assert "extract  done already" in call("extract", config, data, runs, "--set", "mix.materialise=true").stderr
+
+
+def test_a_gate_as_front_end_is_before_all_features_alike(road):
+    data, config, runs, _ = road
+    plain = {part: stage(runs, part).resolve() for part in ("extract", "extract-test")}
+    done = call("extract", config, data, runs, "--set", "extract.front_end=gate")
+    assert done.returncode == 0, done.stderr
+    for part, before in plain.items():
+        gated = stage(runs, part).resolve()
+        assert gated != before
+        mels = [np.load(where / "shards/00000/mel.npy")[:8].astype(float) for where in (gated, before)]
+        quiet, loud = (np.percentile(mel, 10) for mel in mels)
+        assert quiet < loud - 3  # dB: the noise between the words is lower
+    assert call("extract", config, data, runs).returncode == 0  # the links of the run point to this config again
