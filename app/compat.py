@@ -1,5 +1,6 @@
 """The only place that knows which torch is there and what it runs on."""
 
+import pynvml
 import torch
 
 from app.errors import UserError
@@ -32,9 +33,7 @@ def versions() -> dict[str, str]:
 
 def _gpu_in_the_host() -> bool:
     try:
-        import pynvml
-
         pynvml.nvmlInit()
         return bool(pynvml.nvmlDeviceGetCount())
-    except Exception:
+    except pynvml.NVMLError:
         return False  # no driver, no GPU

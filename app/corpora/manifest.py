@@ -1,6 +1,5 @@
 """What is known of one recording: a manifest line. Labels are translated here once, into (fake, real)."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -78,9 +77,3 @@ def same_recording(folder: Path, row: Row) -> Path:
             "point DATA=... at the corpus that was prepared (is it mounted?), or run `make prepare` again",
         )
     return path
-
-
-def seed_of(seed: int, *names: object) -> int:
-    """A 63-bit seed for one clip: neither worker count nor order nor a resume changes it."""
-    text = "\0".join(map(str, (seed, *names)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1

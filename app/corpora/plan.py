@@ -12,8 +12,9 @@ import numpy as np
 
 from app.audio.recipe import Piece, Recipe, Voice
 from app.config import Augmentations, MixConfig
-from app.corpora.manifest import Row, seed_of
+from app.corpora.manifest import Row
 from app.corpora.split import engine_of
+from app.runtime.seeds import seed_of
 
 STATES = {  # -> voices, True for a fake one
     "none": (),

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.config import TrainConfig
-from app.corpora.manifest import seed_of
 from app.errors import Stopped, UserError
 from app.features.store import Batch, Features
 from app.learning.checkpoint import Progress, load_checkpoint, save_checkpoint
 from app.learning.predict import logits_of, to_device
 from app.runtime.files import sync, write_atomic
+from app.runtime.seeds import seed_of
 from app.scoring.metrics import official_score
 
 WARM_UP = 0.1  # of all steps

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from corpora_rows import write_corpus
 
-from app.corpora.manifest import digests_of, seed_of
+from app.corpora.manifest import digests_of
 from app.runtime.files import fingerprint
+from app.runtime.seeds import seed_of
 
 PATHS = ["train.csv", "train/a.ogg", "train/b.ogg"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +81,7 @@ def test_a_seed_depends_on_each_of_its_parts():
 
 
 def test_a_seed_does_not_depend_on_the_process():
-    script = "from app.corpora.manifest import seed_of; print(seed_of(7, 'mix', 'train-000001', 3))"
+    script = "from app.runtime.seeds import seed_of; print(seed_of(7, 'mix', 'train-000001', 3))"
     said = {
         subprocess.run(
             [sys.executable, "-c", script],
