@@ -11,10 +11,10 @@ JOBS := prepare denoise mix extract train infer evaluate
 ##@ Begin
 help: ## this list
 	@echo "Moksori: does a recording hold a fake voice, a real voice, both or neither?"
-	@echo "make TARGET [CONFIG=configs/x.yaml] [RUN=name] [DATA=corpus] [RUNS=folder] [WORKERS=n] [DEVICE=cpu|cuda]"
+	@echo "make TARGET [CONFIG=configs/x.yaml] [RUN=name] [DATA=corpus] [RUNS=folder] [WORKERS=n] [DEVICE=cpu|cuda] [INPUT=...] [FINAL=1]"
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
-demo: setup ## the whole road on the recordings that ship with the project (2 cores: under 4 minutes)
+demo: setup ## the whole road on the recordings that ship with the project (2 free cores: 2 to 3 minutes)
 	@CONFIG=configs/demo.yaml RUN=$(or $(RUN),demo) DATA=data/demo WORKERS=$(or $(WORKERS),2) $(MAKE) --no-print-directory all
 
 all: setup ## all seven jobs, in order; what is done already is not done again

@@ -79,7 +79,11 @@ def _input(run: Run, name: str) -> str:
         return stage_of(run, name).name
     corpus = run.corpus()
     if corpus is None:
-        raise UserError(f"run {run.name}: no corpus has been prepared ({run.folder})", "run `make prepare` first")
+        others = sorted(path.parent.name for path in run.runs.glob("*/corpus.json"))
+        hint = f"; runs that have one: {', '.join(others)} (say CONFIG=... or RUN=...)" if others else ""
+        raise UserError(
+            f"run {run.name}: no corpus has been prepared ({run.folder})", f"run `make prepare` first{hint}"
+        )
     return str(corpus[name.removeprefix("corpus-")])
 
 

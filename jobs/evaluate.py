@@ -53,7 +53,10 @@ def _evaluate(
     elif _labels_lie_there(run):
         notes.append("Validation only: the test labels were not looked at (FINAL=1 does, and each look is logged).")
     else:
-        notes.append("Validation only: this corpus has no test labels.")
+        missing = (
+            f"there is no {run.data / run.config.test.labels}" if run.config.test.labels else "test.labels is null"
+        )
+        notes.append(f"Validation only: this corpus has no test labels ({missing}).")
     small = [e for e in evaluations if e.clips < FEW_CLIPS]
     if small:
         sizes = ", ".join(f"{e.name} {e.clips}" for e in small)

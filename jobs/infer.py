@@ -85,6 +85,10 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
             shards = [Shard(f"{n:05d}", tuple(rows[at : at + 8])) for n, at in enumerate(range(0, len(rows), 8))]
             job.run(extract_recordings, shards, preload=PRELOAD, data=folder, config=run.config)
         features, failed = job.folder, list(rows_of(job.folder, "failed"))
+    for row in failed:
+        print(f"infer  {row['id']}: {row['cause']} ({row['detail']})", file=sys.stderr)
+    if not any(rows_of(features)):
+        raise UserError(f"INPUT={given}: no recording could be read", "see the causes above")
     windows = list(rows_of(_score(run, model, features, "infer-input")))
     scores = by_recording(windows)
     path = run.folder / "scores" / "input" / f"{given.resolve().name}.csv"
@@ -97,16 +101,12 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
     )
     shown = [{"file": name, "p fake": fake, "p real": real} for name, (fake, real) in list(scores.items())[:20]]
     table(f"Voices in {given}" + (f" (20 of {len(scores)})" if len(scores) > 20 else ""), shown)
-    for row in failed:
-        print(f"infer  {row['id']}: {row['cause']} ({row['detail']})", file=sys.stderr)
     if len(windows) > len(scores):
         print(
             "infer  a file has the highest of its windows: over many windows that is above chance by itself",
             file=sys.stderr,
         )
     print(f"infer  one row a file: {path}; windows: {windows_path}", file=sys.stderr)
-    if failed and not scores:
-        raise UserError(f"INPUT={given}: no recording could be read", "see the causes above")
 
 
 def _score(run: Run, model: dict[str, Any], features: Path, part: str) -> Path:

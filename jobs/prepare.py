@@ -103,12 +103,13 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
 def _split_line(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     from app.corpora.split import engine_of
 
+    labelled = [row for row in rows if row["real"] is not None]
     return {
         "split": name,
         "clips": len(rows),
-        "real": sum(row["real"] or 0 for row in rows),
-        "fake": sum(row["fake"] or 0 for row in rows),
-        "speakers": len({row["speaker"] for row in rows if row["speaker"] and row["real"]}),
+        "real": sum(row["real"] for row in labelled) if labelled else None,
+        "fake": sum(row["fake"] for row in labelled) if labelled else None,
+        "speakers": len({row["speaker"] for row in labelled if row["speaker"] and row["real"]}) or None,
         "engines": ", ".join(sorted({e for row in rows if (e := engine_of(row["attack"]))})),
         "languages": ", ".join(sorted({row["language"] for row in rows if row["language"]})),
     }

@@ -71,6 +71,8 @@ def _check_head(path: Path, head: list[str], wanted: list[str]) -> None:
             near = difflib.get_close_matches(name, lower, n=1, cutoff=0.5)
             columns = ", ".join(head) or "none"
             hint = f"rename '{lower[near[0]]}' to '{name}'" if near else f"add it; the columns are: {columns}"
+            if len(head) == 1 and any(sign in head[0] for sign in ";\t"):
+                hint = "separate the cells by commas"
             raise UserError(f"{path}:1: no column '{name}'", hint)
         if head.count(name) > 1:
             raise UserError(f"{path}:1: column '{name}' stands twice", "remove one of them")

@@ -23,6 +23,7 @@ class Desk:
         self.job = job
         self.label = label
         self.status = Status(folder, job)
+        self.status.update(label=label, run=run.name)
         self.log: IO[str] | None = None
 
     def say(self, line: str) -> None:

@@ -80,10 +80,10 @@ class Job(Desk):
         for _, good, bad in results:
             done, clips, failed = done + 1, clips + good + bad, failed + bad
             rate = (clips - before) / (time.monotonic() - started)
-            eta = (total - clips) / rate
+            eta = (total - clips) / rate if rate else 0.0
             self.status.update(done=done, clips=clips, failed=failed, rate=round(rate, 2), eta_s=round(eta))
             self.say(
-                f"{done}/{len(shards)} shards  {clips} clips  {failed} failed  {rate:.1f} clips/s  eta {span(eta)}"
+                f"{done}/{len(shards)} shards  {clips} clips  {failed} failed  {rate:.3g} clips/s  eta {span(eta)}"
             )
             self._too_many(failed, total)
         if done < len(shards):

@@ -128,7 +128,7 @@ def _open_run(job: str, doc: str, extra: Callable[[argparse.ArgumentParser], Non
     parser.add_argument(
         "--workers", type=int, default=_whole("WORKERS"), help="processes (WORKERS); default: half of the cores"
     )
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default=env("DEVICE") or None, help="DEVICE")
+    parser.add_argument("--device", default=env("DEVICE") or None, help="DEVICE")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one config key")
     if extra:
         extra(parser)
@@ -140,6 +140,8 @@ def _open_run(job: str, doc: str, extra: Callable[[argparse.ArgumentParser], Non
     overrides |= {k: v for k, v in _extra_values(args).items() if v is not None}
     if args.workers is not None:
         overrides["runtime.workers"] = args.workers
+    if args.device not in (None, "auto", "cpu", "cuda"):
+        raise UserError(f"DEVICE={args.device} is no device", "DEVICE=auto, cpu or cuda")
     if args.device is not None:
         overrides["runtime.device"] = args.device
     path = Path(args.config)

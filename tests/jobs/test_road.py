@@ -294,7 +294,7 @@ def test_status_shows_every_job(road):
     )
     assert done.returncode == 0
     for job in ("prepare", "denoise", "mix", "extract", "train crnn", "infer"):
-        assert re.search(rf"{job} +│ road.*│ done", done.stderr), job
+        assert re.search(rf"{job} +│ road +│ done", done.stderr), job
 
 
 def test_whoever_stops_make_stops_the_job_and_is_told_how_to_go_on(road, tmp_path):
@@ -338,3 +338,27 @@ def test_a_gate_as_front_end_is_before_all_features_alike(road):
         quiet, loud = (np.percentile(mel, 10) for mel in mels)
         assert quiet < loud - 3  # dB: the noise between the words is lower
     assert call("extract", config, data, runs).returncode == 0  # the links of the run point to this config again
+
+
+def test_a_corpus_without_a_test_walks_the_road(road, tmp_path):
+    data, config, _, _ = road
+    other, runs = tmp_path / "other", tmp_path / "runs"
+    shutil.copytree(data, other)
+    for name in ("test.csv", "test_labels.csv", "sample_submission.csv"):
+        (other / name).unlink()
+    small = ("--set", "train.models=[pooled_logistic]")
+    for job in JOBS:
+        done = call(job, config, other, runs, *small, FINAL="1")
+        assert done.returncode == 0 and "Traceback" not in done.stderr, f"{job}: {done.stderr}"
+    assert "there is no " in done.stderr and "test_labels.csv" in done.stderr
+
+
+def test_an_interrupt_between_two_jobs_ends_the_chain(road, tmp_path):
+    data, config, runs, _ = road
+    words = ["make", "-s", "all", f"CONFIG={config}", "RUN=road", f"DATA={data}", f"RUNS={runs}", "WORKERS=1"]
+    for seconds in (0.6, 1.4, 2.3):
+        made = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        time.sleep(seconds)
+        os.killpg(made.pid, signal.SIGINT)
+        said = made.communicate(timeout=30)[1]
+        assert made.returncode != 0 and "Traceback" not in said and "exit code 75, stopped" in said, said
