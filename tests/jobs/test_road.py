@@ -155,13 +155,12 @@ def test_the_report_is_one_file_with_all_its_parts(road):
         assert part.lower() in page.lower(), part
 
 
-def test_a_second_time_all_is_done_in_seconds_and_no_byte_changes(road):
+def test_a_second_time_nothing_is_computed_and_no_byte_changes(road):
     data, config, runs, _ = road
-    before, started = files_under(runs), time.monotonic()
+    before = files_under(runs)
     for job in JOBS[:-1]:
         done = call(job, config, data, runs)
         assert done.returncode == 0 and "done already" in done.stderr and "clips/s" not in done.stderr
-    assert time.monotonic() - started < 60  # no figure: seven starts of Python on a busy machine
     after = files_under(runs)
     rewritten = {path for path in after if after[path] != before.get(path)}
     assert rewritten <= {"road/submission.csv", "road/scores/crnn.csv", "road/scores/pooled_logistic.csv"}
