@@ -50,7 +50,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine(tmp_path, bom, end, la
         ("id, path,label", "rename ' path' to 'path'"),
         ("id,path,zzz", "add it; the columns are: id, path, zzz"),
         ("", "add it; the columns are: none"),
-        ("id;path;label", "the columns are: id;path;label"),
+        ("id;path;label", "separate the cells by commas"),
     ],
 )
 def test_a_missing_column_is_told_with_the_nearest_match(tmp_path, head, hint):
