@@ -171,9 +171,25 @@ class RuntimeConfig(Section):
 
     workers: Annotated[int, Field(ge=0)] = 0  # processes; 0: half of the cores we may use
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    nice: Annotated[int, Field(ge=0, le=19)] = 19
     max_failed: Probability = 0.01  # over this share of failed clips (and over 20 of them) a job stops
     heartbeat_s: PositiveFloat = 2.0
+    grace_s: PositiveFloat = 20.0  # from being told to stop until the job has left
+    clip_seconds: PositiveFloat = 300.0  # a clip that takes longer has hung: its worker is ended
+    memory_gb: NonNegativeFloat = 0.0  # of all processes of a job together; 0: half of what we may use
+    write_mb_s: NonNegativeFloat = 100.0  # written per second by all processes of a job; 0: no cap
+    nice: Annotated[int, Field(ge=0, le=19)] = 19
+    yield_to_others: bool = True  # pause workers while others need the cores
+    yield_period_s: PositiveFloat = 1.0  # how long the others' load is averaged
+    yield_slack: NonNegativeFloat = 0.5  # cores of others that we do not mind
+    yield_resume_s: NonNegativeFloat = 5.0  # so long the cores must be free before a paused worker goes on
+    gpu_wait: bool = False  # wait for a GPU that fits (GPU=wait) where none is free
+    gpu_free_gb: NonNegativeFloat = 8.0  # memory that must be free on a GPU for us to take it
+    gpu_busy: Probability = 0.2  # a GPU used more than this, over some seconds, belongs to somebody
+    gpu_memory_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9  # of the free memory, that we take at most
+    gpu_hours: str | None = None  # "20:00-08:00": GPUs are used only between these hours; null: always
+    max_gpus: PositiveInt = 1
+    notify: str | None = None  # a command run when a job is done, failed or stopped; see docs/jobs.md
+    log_mb: PositiveFloat = 10.0  # a job's log is rotated beyond this; three old ones are kept
 
 
 class Config(Section):

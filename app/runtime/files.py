@@ -9,6 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from app.runtime.faults import passing
+from app.runtime.pace import PacedFile
+
+BLOCK = 1 << 20  # bytes written at once
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -20,20 +25,41 @@ def replacing(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
     try:
         yield draft
+        passing(f"{path.name} written")
         sync(draft)
+        passing(f"{path.name} synced")
         draft.replace(path)
+        passing(f"{path.name} renamed")
         sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    with replacing(path) as draft:
-        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+    data = memoryview(content.encode() if isinstance(content, str) else content)
+    with replacing(path) as draft, draft.open("wb", buffering=0) as file:
+        paced = PacedFile(file.fileno())
+        # in two pieces at least, so that a test can kill between them
+        size = min(BLOCK, max(1, len(data) // 2))
+        for at in range(0, len(data), size):
+            piece = data[at : at + size]
+            while piece:
+                count = file.write(piece)
+                piece = piece[count:]
+                paced.wrote(count)
+            passing(f"{path.name} writing")
 
 
 def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def clear_torn(folder: Path) -> None:
+    """Removes drafts of small files that processes of this host left when they were killed."""
+    for draft in folder.glob(f".*.{socket.gethostname()}.*"):
+        pid = draft.name.rpartition(".")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            draft.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
@@ -47,8 +73,10 @@ def read_json(path: Path) -> Any:
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """JSON lines, into a draft folder: the folder's rename makes them count."""
     with path.open("w", encoding="utf-8") as file:
+        paced = PacedFile(file.fileno())
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            paced.wrote(file.write(json.dumps(row, ensure_ascii=False) + "\n"))
+        passing(f"{path.name} writing")
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
