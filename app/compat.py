@@ -1,9 +1,38 @@
-"""The only place that knows which torch is there and what it runs on."""
+"""The only place that knows which torch is there and what it runs on. Holds from torch 2.0.1 to 2.11."""
+
+import re
+from functools import lru_cache
 
 import pynvml
 import torch
 
 from app.errors import UserError
+
+# CUDA runtime error codes (cudaError_t) after which this GPU, or our place on it, is gone for this process while the
+# next start may well succeed. Our own bugs are not among them: 700 illegal address, 710 device-side assert.
+_LOST_CODES = {
+    46,  # cudaErrorDevicesUnavailable: somebody holds it exclusively
+    214,  # cudaErrorECCUncorrectable
+    220,  # cudaErrorNvlinkUncorrectable
+    226,  # cudaErrorContained: a hardware error on a peer
+    714,  # cudaErrorHardwareStackError
+    719,  # cudaErrorLaunchFailure: what a GPU that fell off the bus (Xid 79) usually says
+    810,  # cudaErrorMpsClientTerminated: another client of the same MPS server failed
+    999,  # cudaErrorUnknown: likewise
+}
+# The same, as cudaGetErrorString words it: torch before 2.8 gives no code, NCCL's errors never do
+_LOST_WORDS = re.compile(
+    r"CUDA-capable device\(s\) is/are busy or unavailable|uncorrectable (ECC|NVLink) error|"
+    r"Invalid access of peer GPU memory over nvlink or a hardware error|hardware stack error|"
+    r"unspecified launch failure|MPS client has been terminated|(CUDA error: |Cuda failure.*)unknown error|"
+    r"GPU is lost|fallen off the bus|GPU requires (reset|restart)|device.lost",
+    re.IGNORECASE,
+)
+_MEMORY_CODE = 2  # cudaErrorMemoryAllocation
+_MEMORY_WORDS = re.compile(
+    r"CUDA out of memory|CUDA error: out of memory|Cuda failure.*out of memory|"
+    r"CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
+)
 
 
 def device_for(asked: str) -> torch.device:
@@ -17,10 +46,56 @@ def device_for(asked: str) -> torch.device:
     if _gpu_in_the_host():
         raise UserError(
             "there is a GPU on this host, and torch cannot use it (driver older than CUDA "
-            f"{torch.version.cuda} needs, or CUDA_VISIBLE_DEVICES hides it)",
+            f"{torch.version.cuda} needs, or changed without a restart, or CUDA_VISIBLE_DEVICES hides it)",
             "update the driver, or say DEVICE=cpu to compute without it",
         )
     return torch.device("cpu")
+
+
+@lru_cache
+def device_within(asked: str, share_of_free: float) -> torch.device:
+    """device_for, with the cap of cap_memory; once a process, for what is free now is not what is free later."""
+    device = device_for(asked)
+    cap_memory(device, share_of_free)
+    return device
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the GPU's memory was too small for what was asked (or our cap on it was): fewer clips at a time help."""
+    # torch.OutOfMemoryError came with 2.5; torch.cuda has had its own name for it longer
+    homes = (torch, torch.cuda)
+    kinds = tuple(kind for kind in (getattr(home, "OutOfMemoryError", None) for home in homes) if kind is not None)
+    if isinstance(error, kinds):
+        return True
+    if not isinstance(error, RuntimeError):
+        return False
+    return getattr(error, "error_code", None) == _MEMORY_CODE or bool(_MEMORY_WORDS.search(str(error)))
+
+
+def is_gpu_lost(error: BaseException) -> bool:
+    """Whether the GPU has left us: nothing on it can be saved any more, another start may find it or another one.
+
+    719 and 999 may be a bug in a kernel too; nobody can tell from inside, and a new start loses little.
+    """
+    if not isinstance(error, RuntimeError) or is_out_of_memory(error):
+        return False
+    code = getattr(error, "error_code", None)  # torch.AcceleratorError, since 2.8
+    return code in _LOST_CODES or bool(_LOST_WORDS.search(str(error)))
+
+
+def cap_memory(device: torch.device, share_of_free: float) -> float | None:
+    """Lets torch take at most this share (0..1) of what is free on `device` now; more is out of memory.
+
+    Returns the cap in GB; None on a CPU, which is left alone. CUDA's own context (some 0.5 GB) comes on top.
+    """
+    if device.type != "cuda":
+        return None
+    index = torch.cuda.current_device() if device.index is None else device.index  # old torch wants a number
+    free, total = torch.cuda.mem_get_info(index)
+    ours = free + torch.cuda.memory_reserved(index)  # what torch holds already counts as free for us
+    bytes_allowed = share_of_free * ours
+    torch.cuda.set_per_process_memory_fraction(min(1.0, bytes_allowed / total), index)
+    return bytes_allowed / 1e9
 
 
 def use_threads(count: int) -> None:
@@ -35,5 +110,6 @@ def _gpu_in_the_host() -> bool:
     try:
         pynvml.nvmlInit()
         return bool(pynvml.nvmlDeviceGetCount())
-    except pynvml.NVMLError:
-        return False  # no driver, no GPU
+    except pynvml.NVMLError as error:
+        # a driver that was updated under a running kernel has its GPUs all the same; else: no driver, no GPU
+        return bool(error.value == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
