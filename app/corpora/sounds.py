@@ -1,7 +1,8 @@
-"""Denoised voices and the noise bank, read from memory-mapped shards."""
+"""Denoised voices and the noise bank, end to end in the arrays of their shards."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -9,27 +10,34 @@ from numpy.typing import NDArray
 
 from app.audio.io import from_int16, to_int16
 from app.corpora.manifest import Row
-from app.runtime.arrays import mapped
+from app.runtime.arrays import ArrayWriter, stored
 from app.runtime.shards import rows_of
 
 MANIFESTS = {"audio": "manifest", "noise": "noise"}  # the voices; the segments of the noise bank
 
 
 class Sounds:
-    """Samples by id, float32 (time,), from the shards of a denoise stage. Nothing is held in memory but the index.
+    """Samples by id, float32 (time,), from the shards of a denoise stage. In memory is only where each lies.
 
     kind: "audio" for the voices, "noise" for the segments of the noise bank.
     """
 
     def __init__(self, stage: Path, kind: str = "audio") -> None:
-        self.shards = stage / "shards"
-        self.kind = kind
-        self.rows = list(rows_of(stage, MANIFESTS[kind]))
-        self._at = {row["id"]: (row["shard"], row["offset"], row["num_samples"]) for row in self.rows}
+        self.stage, self.kind, self._manifest = stage, kind, MANIFESTS[kind]
+        self._at = {
+            row["id"]: (intern(row["shard"]), row["offset"], row["num_samples"])
+            for row in rows_of(stage, self._manifest)
+        }
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Of every sound all that is known, read when first asked for: who only renders never asks."""
+        return list(rows_of(self.stage, self._manifest))
 
     def __call__(self, id: str) -> NDArray[np.float32]:
         shard, offset, length = self._at[id]
-        return from_int16(mapped(self.shards / shard / f"{self.kind}.npy")[offset : offset + length])
+        array = stored(self.stage / "shards" / shard / f"{self.kind}.npy")
+        return from_int16(array[offset : offset + length])
 
 
 @lru_cache(4)
@@ -39,19 +47,26 @@ def sounds_of(stage: Path, kind: str = "audio") -> Sounds:
 
 
 class SoundWriter:
-    """Collects waveforms as int16 in one array; `save` writes it, and `rows` say where each lies."""
+    """Writes waveforms as int16 into one array, as they come; `rows` say where each lies.
 
-    def __init__(self) -> None:
+    The array is whole after `close` (or the end of a with block).
+    """
+
+    def __init__(self, path: Path) -> None:
         self.rows: list[dict[str, Any]] = []
-        self._parts: list[NDArray[np.int16]] = []
-        self._length = 0
+        self._array = ArrayWriter(path, np.int16)
 
     def add(self, row: Row, samples: NDArray[np.float32]) -> Row:
-        row = {**row, "offset": self._length, "num_samples": len(samples)}
+        row = {**row, "offset": self._array.rows, "num_samples": len(samples)}
+        self._array.append(to_int16(samples))
         self.rows.append(row)
-        self._parts.append(to_int16(samples))
-        self._length += len(samples)
         return row
 
-    def save(self, path: Path) -> None:
-        np.save(path, np.concatenate([np.zeros(0, np.int16), *self._parts]))
+    def close(self) -> None:
+        self._array.close()
+
+    def __enter__(self) -> "SoundWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

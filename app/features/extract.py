@@ -8,10 +8,12 @@ from torch import Tensor
 from app.config import ExtractConfig
 from app.features import temporal
 from app.features.contrast import contrast
+from app.features.frames import channel_names as channel_names  # they go by this name with `compute`
+from app.features.frames import frame_and_hop as frame_and_hop
+from app.features.frames import num_frames as num_frames
 from app.features.mel import log_mel, mel_filters, power_stft
 from app.features.pitch import pitch
 
-CHANNELS = ("f0_hz", "voicing", "rolloff_hz", "centroid_hz", "bandwidth_hz", "flatness", "flux", "zcr", "rms")
 LOUDEST = 1e6  # 120 dB above full scale: beyond it float32 power would overflow
 
 
@@ -51,21 +53,3 @@ def compute(waveforms: Tensor, sample_rate: int, cfg: ExtractConfig) -> Features
     ]
     bands = contrast(magnitude, bin_hz, cfg.contrast_bands)
     return Features(log_mel(power, filters), torch.cat([torch.stack(rows, -2), bands], -2))
-
-
-def channel_names(cfg: ExtractConfig) -> tuple[str, ...]:
-    """Names of the temporal channels, in order; a unit ends the name where there is one."""
-    return CHANNELS + tuple(f"contrast_{k}" for k in range(cfg.contrast_bands + 1))
-
-
-def num_frames(num_samples: int, sample_rate: int, cfg: ExtractConfig) -> int:
-    """Frames of a clip of num_samples: one centred on its start and one each full hop after."""
-    return 1 + num_samples // frame_and_hop(sample_rate, cfg)[1]
-
-
-def frame_and_hop(sample_rate: int, cfg: ExtractConfig) -> tuple[int, int]:
-    """Frame and hop in samples. Raises ValueError if the hop is shorter than a sample or the frame than two."""
-    frame, hop = round(cfg.frame_s * sample_rate), round(cfg.hop_s * sample_rate)
-    if hop < 1 or frame < 2:
-        raise ValueError(f"a hop of {cfg.hop_s:g} s or a frame of {cfg.frame_s:g} s is nothing at {sample_rate} Hz")
-    return frame, hop

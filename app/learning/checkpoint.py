@@ -1,58 +1,124 @@
-"""Training state in one safetensors file, replaced whole: weights, optimizer, place in the epoch, best so far.
+"""Training state in one safetensors file, replaced whole: weights, optimizer, best weights, progress and its history.
 
 Nothing random is stored: every draw comes from a seed and the number of the step, so
-the step is the whole state of chance. Nothing is unpickled.
+the step is the whole state of chance. No times are stored: the same training is the
+same bytes. Nothing is unpickled.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from app.errors import UserError
 from app.runtime.files import write_atomic
+
+Weights = dict[str, Tensor]
 
 
 @dataclass
 class Progress:
     step: int = 0  # optimizer steps done
-    epoch: int = 0  # epochs done, validated and written to metrics.jsonl
+    epoch: int = 0  # epochs done and validated
     best_score: float = float("inf")  # on select, lower is better
     best_epoch: int = 0
     loss_sum: float = 0.0  # over the clips of the unfinished epoch
-    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)  # metrics of each epoch done
+
+    def behind(self, other: "Progress | None") -> bool:
+        return other is not None and (self.step, self.epoch) < (other.step, other.epoch)
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None, progress: Progress) -> None:
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    progress: Progress,
+    best: Weights | None = None,
+) -> None:
+    """best: the best weights so far, where they are to be kept beside the model's own."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
     if optimizer:
         for number, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in state.items()}
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    # one line of metadata: safetensors writes several in any order
     write_atomic(path, save(contiguous, metadata={"progress": json.dumps(asdict(progress))}))
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Progress:
-    """Fills model and optimizer; returns the progress. Raises FileNotFoundError, or ValueError where shapes differ."""
-    tensors: dict[str, Tensor] = {}
-    with safe_open(path, "pt") as file:
-        progress = Progress(**json.loads(file.metadata()["progress"]))
-        for name in file.keys():  # noqa: SIM118 - not a dict
-            tensors[name] = file.get_tensor(name)
-    weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"{path}: not of this model: {error}") from None
-    if optimizer:
-        states: dict[int, dict[str, Any]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer."):
-                _, number, key = name.split(".")
-                states.setdefault(int(number), {})[key] = value
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+def load_checkpoint(path: Path, model: nn.Module) -> Progress:
+    """Fills the model. Raises FileNotFoundError, or UserError where the file is damaged or of another model."""
+    progress, tensors = _read(path)
+    _fill(path, model, tensors)
     return progress
+
+
+def load_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Progress, Weights]:
+    """Fills model and optimizer, for the training to go on; returns its progress and its best weights so far.
+
+    Raises as load_checkpoint does.
+    """
+    progress, tensors = _read(path)
+    states: dict[int, dict[str, Tensor]] = {}
+    try:
+        for name, value in _part(tensors, "optimizer.").items():
+            number, key = name.split(".")
+            states.setdefault(int(number), {})[key] = value
+    except ValueError as error:
+        raise _no_use(path, f"not a training of ours ({error})") from None
+    best = _part(tensors, "best.")
+    lacks = [
+        what
+        for what, there in (
+            ("the optimizer's state", states or not progress.step),
+            ("the metrics of its epochs", len(progress.history) == progress.epoch),
+            ("its best weights", best or not progress.best_epoch),
+        )
+        if not there
+    ]
+    if lacks:
+        raise _no_use(path, f"a training cannot go on from it, it lacks {lacks[0]}")
+    _fill(path, model, tensors)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    return progress, best
+
+
+def progress_in(path: Path) -> Progress | None:
+    """How far the training in this file had come; None where there is none that can be read."""
+    try:
+        return _read(path, tensors=False)[0]
+    except (FileNotFoundError, UserError):
+        return None
+
+
+def _read(path: Path, tensors: bool = True) -> tuple[Progress, Weights]:
+    """All of one file, which another process may replace at any time: it is opened once."""
+    try:
+        with safe_open(path, "pt") as file:
+            known = json.loads(file.metadata()["progress"])
+            progress = Progress(**{f.name: known[f.name] for f in fields(Progress) if f.name in known})
+            return progress, {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+    except (SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise _no_use(path, f"damaged, or no checkpoint of ours ({error})") from None
+
+
+def _part(tensors: Weights, prefix: str) -> Weights:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _fill(path: Path, model: nn.Module, tensors: Weights) -> None:
+    try:
+        model.load_state_dict(_part(tensors, "model."))
+    except RuntimeError as error:
+        raise _no_use(path, f"not of this model: {error}") from None
+
+
+def _no_use(path: Path, why: str) -> UserError:
+    anew = "it begins anew" if path.name.startswith("last") else "it is written again"
+    return UserError(f"{path}: {why}", f"delete {path.name}, or put back a copy of it, then `make train`: {anew}")

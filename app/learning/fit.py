@@ -2,30 +2,70 @@
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from app.features.store import Features
+from app.features.store import Batch, Features
 from app.learning.checkpoint import Progress, save_checkpoint
-from app.learning.loop import select_metrics
 from app.learning.predict import logits_of
+from app.learning.selection import select_metrics
+from app.learning.timing import Timing
 from app.runtime.files import write_atomic
+from app.runtime.steps import step
 
 
-def fit_in_closed_form(folder: Path, model: Any, train: Features, select: Features, batch_clips: int) -> Progress:
-    """Fits on the CPU, writes best.safetensors and the one line of metrics.jsonl; holds pooled numbers only."""
+def fit_in_closed_form(
+    folder: Path,
+    model: Any,
+    train: Features,
+    select: Features,
+    batch_clips: int,
+    between: Callable[[], None] = lambda: None,
+) -> Progress:
+    """Fits on the CPU, writes best.safetensors and the one line of metrics.jsonl.
 
-    started = time.monotonic()
-    model.inputs.learn(batch for _, batch in train.batches(batch_clips))
-    model.eval()
-    with torch.no_grad():
-        batches = [(model.pooled(batch), batch.targets) for _, batch in train.batches(batch_clips)]
-    model.fit(torch.cat([pooled for pooled, _ in batches]), torch.cat([targets for _, targets in batches]))
-    metrics = select_metrics(logits_of(model, select, batch_clips, torch.device("cpu")), select)
-    progress = Progress(epoch=1, best_epoch=1, best_score=metrics["select_score"])
+    Holds the pooled numbers only: 1 kB a clip, and twice that for the fit. `between` is
+    called after each batch; it may raise to leave.
+    """
+
+    def batches() -> Iterator[Batch]:
+        for _, batch in train.batches(batch_clips):
+            yield batch
+            between()
+
+    timing = Timing(folder, time.monotonic())
+    with step("learn inputs"):
+        model.inputs.learn(batches())
+    with step("pool"):
+        pooled, targets = _pooled(model.eval(), batches(), len(train))
+    with step("fit"):
+        model.fit(pooled, targets)
+    del pooled, targets
+    with step("validate"):
+        logits = logits_of(model, select, batch_clips, torch.device("cpu"), between)
+        metrics = {"epoch": 1, **select_metrics(logits, select)}
+    progress = Progress(epoch=1, best_epoch=1, best_score=metrics["select_score"], history=[metrics])
     save_checkpoint(folder / "best.safetensors", model, None, progress)
-    write_atomic(folder / "metrics.jsonl", json.dumps({"epoch": 1, **metrics}) + "\n")
-    progress.seconds = time.monotonic() - started
+    write_atomic(folder / "metrics.jsonl", json.dumps(metrics) + "\n")
+    timing.note(1, 0, time.monotonic())
     return progress
+
+
+@torch.no_grad()
+def _pooled(model: Any, batches: Iterator[Batch], clips: int) -> tuple[Tensor, Tensor]:
+    """(clips, numbers) and their targets, (clips, 2).
+
+    Made room for at once: small pieces that stay among large ones that go would hold the heap open, MBs a batch.
+    """
+    pooled, targets, done = torch.empty(0), torch.empty(clips, 2), 0
+    for batch in batches:
+        part = model.pooled(batch)
+        if not done:
+            pooled = torch.empty(clips, part.shape[1])
+        pooled[done : done + len(part)], targets[done : done + len(part)] = part, batch.targets
+        done += len(part)
+    return pooled, targets

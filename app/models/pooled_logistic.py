@@ -41,12 +41,12 @@ class PooledLogistic(nn.Module):
     @torch.no_grad()
     def fit(self, pooled: Tensor, targets: Tensor) -> None:
         """pooled: (clips, numbers); targets: (clips, 2) of 0 and 1, both in each column, or ValueError."""
-        pooled = pooled.double()
-        spread = pooled.std(0)
-        self.mean.copy_(pooled.mean(0))
+        scaled = pooled.to(torch.float64, copy=True)
+        spread = scaled.std(0)
+        self.mean.copy_(scaled.mean(0))
         self.std.copy_(torch.where(spread > 1e-6, spread, 1.0))  # what never changes says nothing, and is not blown up
-        scaled = ((pooled - self.mean) / self.std).numpy()
+        scaled.sub_(self.mean).div_(self.std)  # in place: it is all there is of a corpus in memory
         for column in range(2):
-            fitted = LogisticRegression(C=STRENGTH, max_iter=2000).fit(scaled, targets[:, column].numpy())
+            fitted = LogisticRegression(C=STRENGTH, max_iter=2000).fit(scaled.numpy(), targets[:, column].numpy())
             self.linear.weight[column] = torch.from_numpy(fitted.coef_[0])
             self.linear.bias[column] = float(fitted.intercept_[0])

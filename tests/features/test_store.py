@@ -1,5 +1,7 @@
 """What is computed is what is read back, window by window."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from feature_sounds import white_noise
 
 from app.config import ExtractConfig
 from app.errors import UserError
+from app.features import store
 from app.features.extract import channel_names, compute, num_frames
 from app.features.store import Features, FeatureWriter
 from app.runtime.shards import commit
@@ -33,14 +36,12 @@ def stage(tmp_path_factory):
     """11 windows in three shards; a fourth has failed clips alone, a draft was left by a dead job."""
     stage = tmp_path_factory.mktemp("stage")
     for name, numbers in SHARDS.items():
-        with commit(stage / "shards", name) as out:
-            writer = FeatureWriter(SAMPLES, RATE, CFG)
+        with commit(stage / "shards", name) as out, FeatureWriter(out.path, SAMPLES, RATE, CFG) as writer:
             for number in numbers:
                 writer.add(wave(number))
                 out.done(row(number))
-            writer.save(out.path)
     with commit(stage / "shards", "00003") as out:
-        FeatureWriter(SAMPLES, RATE, CFG).save(out.path)
+        FeatureWriter(out.path, SAMPLES, RATE, CFG).close()
         out.fail({"id": "c99"}, "unreadable")
     (stage / "shards" / ".draft-00004-somewhere-1").mkdir()
     return stage
@@ -77,15 +78,15 @@ def test_the_sound_frames_of_a_short_window_are_those_of_the_clip_itself(stage, 
 
 def test_rows_are_in_the_order_of_shards_and_know_theirs(stage):
     features = Features(stage)
-    assert len(features) == 11 and [r["id"] for r in features.rows] == [f"c{n}" for n in range(11)]
-    assert [r["shard"] for r in features.rows] == [name for name, numbers in SHARDS.items() for _ in numbers]
+    assert len(features) == 11 and [r.id for r in features.rows] == [f"c{n}" for n in range(11)]
+    assert [r.shard for r in features.rows] == [name for name, numbers in SHARDS.items() for _ in numbers]
 
 
 @pytest.mark.parametrize("splits", [("train",), ("select", "calibrate"), ("test",), None])
 def test_a_selection_by_split_reads_its_own_windows(stage, splits):
     everything, chosen = Features(stage), Features(stage, splits)
     numbers = [n for n in range(11) if splits is None or SPLITS[n % 4] in splits]
-    assert [r["id"] for r in chosen.rows] == [f"c{n}" for n in numbers]
+    assert [r.id for r in chosen.rows] == [f"c{n}" for n in numbers]
     for position, number in enumerate(numbers):
         for found, expected in zip(
             chosen.batch(np.array([position])), everything.batch(np.array([number])), strict=True
@@ -94,7 +95,7 @@ def test_a_selection_by_split_reads_its_own_windows(stage, splits):
 
 
 def test_one_shard_can_be_read_alone(stage):
-    assert [r["id"] for r in Features(stage, shard="00001").rows] == ["c4"]
+    assert [r.id for r in Features(stage, shard="00001").rows] == ["c4"]
     assert len(Features(stage, shard="00003")) == 0
 
 
@@ -108,7 +109,7 @@ def test_batches_are_the_windows_in_order(stage, size):
     assert np.concatenate([numbers for numbers, _ in parts]).tolist() == list(range(len(features)))
     for numbers, batch in parts:
         assert len(batch.frames) == len(numbers)
-        assert batch.frames.tolist() == [1 + LENGTHS[int(features.rows[n]["id"][1:])] // 160 for n in numbers]
+        assert batch.frames.tolist() == [1 + LENGTHS[int(features.rows[n].id[1:])] // 160 for n in numbers]
 
 
 def test_a_batch_has_the_order_asked_for_and_may_repeat(stage):
@@ -133,15 +134,110 @@ def test_a_batch_can_be_written_to_without_touching_the_disk(stage):
     assert features.batch(np.array([0])).mel.abs().max() > 1
 
 
-def test_a_window_longer_than_asked_is_an_error():
+def test_a_window_longer_than_asked_is_an_error(tmp_path):
     with pytest.raises(ValueError):
-        FeatureWriter(SAMPLES, RATE, CFG).add(np.zeros(SAMPLES + 1, np.float32))
+        FeatureWriter(tmp_path, SAMPLES, RATE, CFG).add(np.zeros(SAMPLES + 1, np.float32))
 
 
 def test_an_empty_stage_has_no_windows(tmp_path):
     assert len(Features(tmp_path)) == 0 and list(Features(tmp_path).batches(4)) == []
 
 
-def test_more_mels_than_the_spectrum_can_feed_are_told_as_the_users_to_mend():
+def test_more_mels_than_the_spectrum_can_feed_are_told_as_the_users_to_mend(tmp_path):
     with pytest.raises(UserError, match=r"extract: .*"):
-        FeatureWriter(RATE, RATE, ExtractConfig(mels=900, mel_hz=(40.0, 7600.0)))
+        FeatureWriter(tmp_path, RATE, RATE, ExtractConfig(mels=900, mel_hz=(40.0, 7600.0)))
+
+
+@pytest.mark.parametrize("rate", [16000, 32000])
+def test_features_are_the_same_bits_however_many_clips_are_computed_at_once(rate):
+    """On a CPU, with one thread: a shard that is tried again with fewer clips at a time ends in the same bytes."""
+    cfg = ExtractConfig(mel_hz=(40.0, 7600.0))
+    clips = torch.from_numpy(np.stack([white_noise(n, rate * 3 // 2, amplitude=0.01 * 1.3**n) for n in range(16)]))
+    clips[3, rate // 2 :], clips[5] = 0.0, 0.0
+    together = compute(clips, rate, cfg)
+    for size in (1, 2, 5):
+        parts = [compute(clips[at : at + size], rate, cfg) for at in range(0, 16, size)]
+        assert torch.equal(torch.cat([part.mel for part in parts]), together.mel)
+        assert torch.equal(torch.cat([part.temporal for part in parts]), together.temporal)
+
+
+def written(folder, **keys) -> list[bytes]:
+    folder.mkdir()
+    with FeatureWriter(folder, SAMPLES, RATE, CFG, **keys) as writer:
+        for number in range(11):
+            writer.add(wave(number))
+    return [(folder / f"{name}.npy").read_bytes() for name in ("mel", "temporal", "frames")]
+
+
+def test_a_shard_is_the_same_file_however_many_clips_are_computed_at_once(tmp_path):
+    expected = written(tmp_path / "as configured")
+    padded = np.stack([np.pad(wave(n), (0, SAMPLES - LENGTHS[n])) for n in range(11)])
+    np.save(tmp_path / "mel.npy", compute(torch.from_numpy(padded), RATE, CFG).mel.numpy().astype(np.float16))
+    assert expected[0] == (tmp_path / "mel.npy").read_bytes()  # what numpy itself would write
+    for at_once in (1, 2, 100):
+        assert written(tmp_path / str(at_once), at_once=at_once) == expected
+
+
+class Gpu:
+    """Stands in for a GPU, which is not here: `compute` has memory for `fits` clips, else raises torch's own error."""
+
+    def __init__(self, fits: int) -> None:
+        self.fits, self.sizes = fits, []
+
+    def __call__(self, waveforms, rate, cfg):
+        self.sizes.append(len(waveforms))
+        if len(waveforms) > self.fits:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return compute(waveforms, rate, cfg)
+
+
+def test_a_gpu_that_is_too_small_gets_fewer_clips_from_then_on(tmp_path, monkeypatch):
+    expected, gpu, told = written(tmp_path / "large"), Gpu(fits=1), []
+    monkeypatch.setattr(store, "compute", gpu)
+    assert written(tmp_path / "small", say=told.append) == expected
+    assert gpu.sizes == [3] + [1] * 11 and told == [
+        "the GPU's memory is full: from now on 1 at once instead of 3 clips"
+    ]
+
+
+def test_a_gpu_without_room_for_one_clip_and_other_errors_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "compute", Gpu(fits=0))
+    with pytest.raises(UserError, match="no memory left for a single clip"):
+        written(tmp_path / "none")
+
+    def broken(*_):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(store, "compute", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        written(tmp_path / "broken")
+
+
+def test_the_writer_holds_one_batch_and_not_the_shard(tmp_path):
+    def peak(count: int) -> int:
+        (folder := tmp_path / str(count)).mkdir()
+        tracemalloc.start()
+        with FeatureWriter(folder, SAMPLES, RATE, CFG) as writer:
+            for _ in range(count):
+                writer.add(wave(0))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(6)  # filters and windows are made once
+    assert peak(200) - peak(20) < 200_000  # the features of 180 windows have 800 kB
+
+
+@pytest.mark.parametrize(("planned", "limit"), [(True, 250), (False, 350)])
+def test_a_row_costs_a_few_hundred_bytes_whatever_the_manifest_tells(tmp_path, planned, limit):
+    with commit(tmp_path / "shards", "00000") as out:
+        for n in range(2000):
+            more = {"speaker": f"speaker {n}", "sources": [f"a{n}", f"b{n}"], "attack": f"engine {n}"}
+            place = {"recording": f"train-{n:06d}"} if planned else {"recording": f"long/{n:06d}.ogg", "start_s": n / 2}
+            out.done({**row(1), **more, "id": f"train-{n:06d}", **place})
+    Features(tmp_path)
+    tracemalloc.start()
+    features = Features(tmp_path)
+    size = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(features) == 2000 and size / 2000 < limit

@@ -54,12 +54,16 @@ def how(**keys) -> TrainConfig:
 
 
 def trainer(
-    stage: Path, folder: Path, cfg: TrainConfig | None = None, kind: type[Trainer] = Trainer, **model
+    stage: Path, folder: Path, cfg: TrainConfig | None = None, kind: type[Trainer] = Trainer, **keys
 ) -> Trainer:
-    """A trainer as a new process would make it: it goes on with what lies in `folder`."""
+    """A trainer as a new process would make it: it goes on with what lies in `folder`.
+
+    keys: dropout of the model; model, another one; those of the trainer.
+    """
     folder.mkdir(exist_ok=True)
     parts = (Features(stage, (split,)) for split in ("train", "select"))
-    return kind(folder, small_crnn(**model), *parts, cfg or how(), 7, CPU)
+    model = keys.pop("model", None) or small_crnn(dropout=keys.pop("dropout", 0.2))
+    return kind(folder, model, *parts, cfg or how(), 7, CPU, **keys)
 
 
 def silent(*_) -> None:

@@ -6,10 +6,11 @@ import struct
 import pytest
 import torch
 from feature_stages import feature_stage, silent, small_crnn, small_logistic, trainer
-from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import nn
 
-from app.learning.checkpoint import Progress, load_checkpoint, save_checkpoint
+from app.errors import UserError
+from app.learning.checkpoint import Progress, load_checkpoint, load_training, progress_in, save_checkpoint
 from app.models.crnn import Crnn
 
 torch.set_num_threads(1)
@@ -30,16 +31,20 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
-PROGRESS = Progress(step=41, epoch=3, best_score=0.1 + 0.2, best_epoch=2, loss_sum=1 / 3, seconds=12.5)
+HISTORY = [{"epoch": n, "train_loss": 1 / n, "select_score": 0.1 * n} for n in (1, 2, 3)]
+PROGRESS = Progress(step=41, epoch=3, best_score=0.1 + 0.2, best_epoch=2, loss_sum=1 / 3, history=HISTORY)
 
 
 def test_weights_optimizer_and_progress_come_back_exactly(tmp_path):
     model, path = small_crnn(), tmp_path / "last.safetensors"
     optimizer = stepped(model)
-    save_checkpoint(path, model, optimizer, PROGRESS)
+    best = small_crnn(seed=2).state_dict()
+    save_checkpoint(path, model, optimizer, PROGRESS, best)
     other = small_crnn(seed=1)
     optimizer_2 = torch.optim.AdamW(other.parameters(), 0.01, weight_decay=0.1)
-    assert load_checkpoint(path, other, optimizer_2) == PROGRESS
+    progress, best_2 = load_training(path, other, optimizer_2)
+    assert progress == PROGRESS == progress_in(path)
+    assert best.keys() == best_2.keys() and all(torch.equal(best[name], best_2[name]) for name in best)
     for _ in range(2):  # the same now, and after another step
         for name, value in model.state_dict().items():
             assert torch.equal(value, other.state_dict()[name]), name
@@ -69,18 +74,68 @@ def test_weights_of_another_shape_or_model_are_an_error_that_names_the_file(tmp_
     save_checkpoint(path, small_crnn(), None, PROGRESS)
     for other in (Crnn(12, ("a", "b", "c"), (4, 9), 4, 0.2), Crnn(12, ("a", "b", "c"), (4,), 4, 0.2), small_logistic()):
         before = {name: value.clone() for name, value in other.state_dict().items()}
-        with pytest.raises(ValueError, match=r"best.safetensors: not of this model"):
+        with pytest.raises(UserError, match=r"best.safetensors: not of this model"):
             load_checkpoint(path, other)
         assert before.keys() == other.state_dict().keys()
 
 
-def test_no_file_and_a_torn_file_are_errors(tmp_path):
+def test_no_file_is_an_error_for_who_asks_for_one(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_checkpoint(tmp_path / "none.safetensors", small_crnn())
-    save_checkpoint(tmp_path / "a", small_crnn(), None, PROGRESS)
-    (tmp_path / "torn").write_bytes((tmp_path / "a").read_bytes()[:-100])
-    with pytest.raises(SafetensorError):
-        load_checkpoint(tmp_path / "torn", small_crnn())
+    assert progress_in(tmp_path / "none.safetensors") is None
+
+
+def torn(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def of_another_program(path):
+    save_file({"weight": torch.zeros(3)}, path)
+
+
+def a_text(path):
+    path.write_text("no checkpoint at all, but long enough to hold a header")
+
+
+def of_weights_alone(path):
+    save_checkpoint(path, small_crnn(), None, PROGRESS)
+
+
+def without_its_best(path):
+    model = small_crnn()
+    save_checkpoint(path, model, stepped(model), PROGRESS)
+
+
+def without_its_history(path):
+    model = small_crnn()
+    save_checkpoint(path, model, stepped(model), Progress(41, 3, 0.3, 2), small_crnn(seed=2).state_dict())
+
+
+BROKEN = [torn, emptied, of_another_program, a_text, of_weights_alone, without_its_best, without_its_history]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_checkpoint_that_no_training_can_go_on_from_is_told_with_file_and_remedy(tmp_path, broken):
+    path, model = tmp_path / "last.safetensors", small_crnn()
+    optimizer = stepped(model)
+    save_checkpoint(path, model, optimizer, PROGRESS, small_crnn(seed=2).state_dict())
+    broken(path)
+    with pytest.raises(UserError, match=r"last.safetensors: ") as error:
+        load_training(path, model, optimizer)
+    assert "delete last.safetensors" in error.value.fix and "begins anew" in error.value.fix
+
+
+def test_a_torn_file_of_weights_is_told_likewise(tmp_path):
+    path = tmp_path / "best.safetensors"
+    save_checkpoint(path, small_crnn(), None, PROGRESS)
+    torn(path)
+    with pytest.raises(UserError, match=r"best.safetensors: damaged") as error:
+        load_checkpoint(path, small_crnn())
+    assert "make train" in error.value.fix
 
 
 def test_what_is_saved_is_a_table_of_numbers_and_a_line_of_json(tmp_path):

@@ -13,8 +13,10 @@ from app.features.store import Batch, Features
 from app.learning import loop
 from app.learning.checkpoint import load_checkpoint
 from app.learning.fit import fit_in_closed_form
-from app.learning.loop import HIDDEN_FRAMES, HIDDEN_MELS, STRIPES, hide_stripes, learning_rate, select_metrics
+from app.learning.loop import learning_rate
 from app.learning.predict import logits_of
+from app.learning.selection import select_metrics
+from app.learning.stripes import HIDDEN_FRAMES, HIDDEN_MELS, STRIPES, hide_stripes
 
 torch.set_num_threads(1)
 
@@ -98,6 +100,7 @@ def test_train_loss_is_the_mean_over_clips_though_the_last_batch_is_short(stage,
     cfg = how(epochs=1, batch_clips=32, learning_rate=1e-12, weight_decay=0.0, spec_augment=False)
     training = trainer(stage, tmp_path / "model", cfg, dropout=0.0)
     everything = training.train.batch(np.arange(90))
+    training._learn_inputs(silent)
     with torch.no_grad():
         expected = F.binary_cross_entropy_with_logits(training.model(everything), everything.targets)
     training.run(silent, silent)

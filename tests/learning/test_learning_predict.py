@@ -7,8 +7,8 @@ from feature_stages import CPU, feature_stage, small_crnn, small_logistic
 
 from app.errors import Stopped
 from app.features.store import Features
-from app.learning.loop import select_metrics, targets_of
 from app.learning.predict import logits_of, to_device
+from app.learning.selection import select_metrics, targets_of
 from app.scoring.calibration import apply_temperature, fit_temperature, negative_log_likelihood
 from app.scoring.metrics import official_score
 
@@ -59,7 +59,7 @@ def test_between_batches_one_may_leave(model, features):
 def test_select_metrics_are_the_official_score_of_the_sigmoid_and_torchs_loss(features):
     logits = np.random.default_rng(0).normal(0, 2, (48, 2))
     targets = targets_of(features)
-    assert targets.tolist() == [[row["fake"], row["real"]] for row in features.rows]
+    assert targets.tolist() == [[row.fake, row.real] for row in features.rows]
     found, expected = select_metrics(logits, features), official_score(targets, 1 / (1 + np.exp(-logits)))
     assert (found["select_score"], found["select_auc"]) == (expected.score, expected.auc)
     likelihood = np.mean([negative_log_likelihood(logits[:, c], targets[:, c]) for c in (0, 1)])

@@ -1,6 +1,7 @@
 """A training cut anywhere ends as the unbroken one."""
 
 import json
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ from feature_stages import feature_stage, how, silent, trainer
 from safetensors import safe_open
 
 from app.errors import Stopped
+from app.learning import loop
 from app.learning.loop import Trainer
+from app.learning.timing import training_seconds
 
 torch.set_num_threads(1)
 STEPS = 6  # in an epoch; three epochs
+FILES = ("last.safetensors", "best.safetensors", "metrics.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -30,25 +34,30 @@ def unbroken(stage, tmp_path_factory):
 def checkpoint(path: Path) -> tuple[dict, dict]:
     with safe_open(path, "pt") as file:
         progress = json.loads(file.metadata()["progress"])
-        assert progress.pop("seconds") >= 0
         return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118 - not a dict
 
 
 def assert_the_same(folder: Path, unbroken: Path) -> None:
-    (found, place), (expected, end) = checkpoint(folder / "last.safetensors"), checkpoint(unbroken / "last.safetensors")
-    assert place == end and found.keys() == expected.keys()
-    for name, value in expected.items():
-        assert value.dtype == found[name].dtype and torch.equal(value, found[name]), name
-    for name in ("best.safetensors", "metrics.jsonl"):
+    """Every byte of every file, but the times."""
+    names = {path.name for path in folder.iterdir()}
+    assert names == {path.name for path in unbroken.iterdir()} == {*FILES, "timing.jsonl"}  # no drafts
+    for name in FILES:
         assert (folder / name).read_bytes() == (unbroken / name).read_bytes(), name
-    epochs = [json.loads(line)["epoch"] for line in (folder / "timing.jsonl").read_text().splitlines()]
+    epochs = [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert epochs == [1, 2, 3]
-    assert {path.name for path in folder.iterdir()} == {path.name for path in unbroken.iterdir()}  # no drafts
+
+
+def learning(folder: Path) -> int:
+    """Batches from which a trainer will learn the mean and spread of its inputs."""
+    return 0 if (folder / "last.safetensors").exists() else STEPS
 
 
 def cut_at(stage: Path, folder: Path, call: int) -> None:
-    """Runs until `stop` is asked for the `call`-th time: after each step, and after each batch of validation."""
-    calls = iter(range(1, call + 1))
+    """Runs until `stop` is asked for the `call`-th time: after each step, and after each batch of validation.
+
+    A training that begins asks after each batch of learning its inputs as well; those are not counted.
+    """
+    calls = iter(range(1 - learning(folder), call + 1))
     with pytest.raises(Stopped, match="SIGTERM"):
         trainer(stage, folder).run(lambda: "SIGTERM" if next(calls) == call else None, silent)
 
@@ -82,7 +91,7 @@ def test_a_training_stopped_anywhere_ends_as_the_unbroken_one(stage, unbroken, t
 def test_a_training_stopped_many_times_ends_as_the_unbroken_one(stage, unbroken, tmp_path, every):
     folder, cuts = tmp_path / "cut", 0
     while True:
-        calls = iter(range(1, 100))
+        calls = iter(range(1 - learning(folder), 100))
         try:
             trainer(stage, folder).run(lambda: next(calls) == every, silent)
             break
@@ -92,46 +101,51 @@ def test_a_training_stopped_many_times_ends_as_the_unbroken_one(stage, unbroken,
     assert_the_same(folder, unbroken)
 
 
-@pytest.mark.parametrize("save", [1, 2, 3])
-def test_killed_between_metrics_and_checkpoint_no_line_is_doubled(stage, unbroken, tmp_path, save):
-    class Dies(Trainer):
-        saves = 0
+def dies_at(monkeypatch, where: str, call: int) -> None:
+    """The `call`-th call of loop.WHERE is the last one: as kill -9 there, but for the files that only a process has."""
+    calls, real = iter(range(1, 1000)), getattr(loop, where)
 
-        def _save(self):
-            self.saves += 1
-            if self.saves == save:
-                raise Killed
-            super()._save()
+    def dies(*args):
+        if next(calls) == call:
+            raise Killed
+        return real(*args)
 
+    monkeypatch.setattr(loop, where, dies)
+
+
+@pytest.mark.parametrize("save", [1, 2, 3, 4])  # the last one is that of best.safetensors
+def test_killed_before_a_checkpoint_it_goes_on_from_the_one_before(stage, unbroken, tmp_path, monkeypatch, save):
     folder = tmp_path / "killed"
-    with pytest.raises(Killed):
-        trainer(stage, folder, kind=Dies).run(silent, silent)
-    assert len((folder / "metrics.jsonl").read_text().splitlines()) == save
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        dies_at(patch, "save_checkpoint", save)
+        trainer(stage, folder).run(silent, silent)
     left = trainer(stage, folder)
-    assert len((folder / "metrics.jsonl").read_text().splitlines()) == left.progress.epoch == save - 1
+    assert left.progress.epoch == save - 1 and not (folder / "best.safetensors").exists()
     left.run(silent, silent)
     assert_the_same(folder, unbroken)
 
 
-TORN = '{"epoch": 2, "tr'
-
-
-@pytest.mark.parametrize(("note", "torn"), [(1, ""), (1, TORN), (2, ""), (3, TORN), (4, TORN), (6, "")])
-def test_killed_before_or_within_a_line_it_is_written_again(stage, unbroken, tmp_path, note, torn):
-    class Dies(Trainer):
-        notes = 0
-
-        def _note(self, name, row):
-            self.notes += 1
-            if self.notes == note:
-                with (self.folder / name).open("a") as file:
-                    file.write(torn)
-                raise Killed
-            super()._note(name, row)
-
+@pytest.mark.parametrize("write", [1, 2, 3])
+def test_killed_between_checkpoint_and_metrics_no_line_is_lost(stage, unbroken, tmp_path, monkeypatch, write):
     folder = tmp_path / "killed"
-    with pytest.raises(Killed):
-        trainer(stage, folder, kind=Dies).run(silent, silent)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        dies_at(patch, "write_atomic", write)
+        trainer(stage, folder).run(silent, silent)
+    assert trainer(stage, folder).progress.epoch == write
+    lines = (folder / "metrics.jsonl").read_text().splitlines() if write > 1 else []
+    assert len(lines) == write - 1
+    calls = iter(range(100))
+    with pytest.raises(Stopped) if write < 3 else nullcontext():  # told at once that they are behind
+        trainer(stage, folder).run(lambda: next(calls) == 0, silent)
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == write
+    trainer(stage, folder).run(silent, silent)
+    assert_the_same(folder, unbroken)
+
+
+def test_metrics_written_by_another_hand_are_written_again(stage, unbroken, tmp_path):
+    folder = tmp_path / "cut"
+    cut_at(stage, folder, 14)
+    (folder / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2, "tr')
     trainer(stage, folder).run(silent, silent)
     assert_the_same(folder, unbroken)
 
@@ -174,10 +188,39 @@ def test_a_finished_training_stays_as_it_is(stage, tmp_path):
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "done").iterdir()}
 
 
-def test_the_seconds_of_all_pieces_are_counted(stage, tmp_path):
+def test_the_seconds_of_all_pieces_are_counted_beside_the_results(stage, tmp_path):
     folder, seconds = tmp_path / "cut", [0.0]
     for _ in range(3):
         cut_at(stage, folder, 2)
-        with safe_open(folder / "last.safetensors", "pt") as file:
-            seconds.append(json.loads(file.metadata()["progress"])["seconds"])
+        seconds.append(training_seconds(folder))
     assert all(before < after for before, after in zip(seconds, seconds[1:]))
+    with (folder / "timing.jsonl").open("a") as file:
+        file.write('{"epoch": 1, "sec')  # torn by a kill
+    assert training_seconds(folder) == seconds[-1] and training_seconds(tmp_path) == 0.0
+
+
+def test_a_between_that_raises_is_let_pass_after_a_save(stage, unbroken, tmp_path):
+    """It is called in learning the inputs, after each step and each batch of validation: 6 + 3 * (6 + 3) times."""
+    folder, calls, saves = tmp_path / "cut", [], []
+
+    @contextmanager
+    def saving():
+        saves.append(len(calls))
+        yield
+
+    for last in (3, 6 + 4, 2 + 2):  # in learning, where nothing is there to save; after step 4; in validation
+        calls.clear()
+
+        def between():
+            calls.append(1)
+            if len(calls) == last:
+                raise Stopped("the job was told")
+
+        with pytest.raises(Stopped, match="the job was told"):
+            trainer(stage, folder, saving=saving).run(silent, silent, between)
+    assert saves == [10, 4]
+    place = checkpoint(folder / "last.safetensors")[1]
+    assert (place["step"], place["epoch"]) == (6, 0)
+    calls.clear()
+    trainer(stage, folder, saving=saving).run(silent, silent, lambda: calls.append(1))
+    assert_the_same(folder, unbroken)
