@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.audio.level import FRAME_S, Waveform, rms_db
 
-BLOCK_FRAMES = 1 << 17  # read at once
+BLOCK_SAMPLES = 1 << 17  # read at once, all channels together
 LONGEST_S = 2 * 3600.0  # no recording is read beyond this
 RATES_HZ = (1000, 768_000)  # a header that says otherwise is broken
 
@@ -67,7 +67,7 @@ def decode(path: Path | str, max_seconds: float | None = None) -> tuple[Waveform
 
     Any format libsndfile knows, told by content and not by name. A float file
     beyond full scale is scaled into [-1, 1]. Of a file cut off midway, what
-    decodes is kept. Raises BadClip for what is missing, not a regular file,
+    decodes is kept (of a FLAC file, nothing). Raises BadClip for what is missing, not a regular file,
     unreadable, empty, not finite, or (without max_seconds) over two hours long.
     """
     samples, sample_rate, _ = _read(path, max_seconds)
@@ -133,8 +133,9 @@ def _read_blocks(file: soundfile.SoundFile, max_seconds: float | None) -> Wavefo
     """The mean of the channels, (time,); memory grows with what is there, not with what the header says."""
     limit = int(np.ceil((LONGEST_S if max_seconds is None else max_seconds) * file.samplerate))
     blocks, got = [np.zeros(0, np.float32)], 0
+    block_frames = max(BLOCK_SAMPLES // file.channels, 1)  # a header may say 1024 channels
     while got < limit:
-        block = file.read(min(BLOCK_FRAMES, limit - got), dtype="float32", always_2d=True)
+        block = file.read(min(block_frames, limit - got), dtype="float32", always_2d=True)
         if len(block) == 0:
             return np.concatenate(blocks)
         with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is not finite

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.corpora.manifest import BONAFIDE, Row, recording
-from app.corpora.tables import choice, read_table
+from app.corpora.tables import brief, choice, read_table
 from app.errors import UserError
 
 LABELS = {"fake": (1, 0), "real": (0, 1)}
@@ -49,7 +49,7 @@ def read_contest(folder: Path) -> Corpus:
         known = {key: meta.get(row["id"], {}).get(key) for key in ("speaker", "attack", "language", "parent")}
         if known["attack"] and (known["attack"] == BONAFIDE) != (label == LABELS["real"]):
             raise UserError(
-                f"{folder / 'meta.csv'}:{meta[row['id']]['line']}: attack '{known['attack']}' of a clip that "
+                f"{folder / 'meta.csv'}:{meta[row['id']]['line']}: attack '{brief(known['attack'])}' of a clip that "
                 f"{table}:{line} calls {row['label']}",
                 f"a real voice has the attack '{BONAFIDE}' or none, a fake one the name of its engine",
             )
@@ -72,13 +72,15 @@ def read_contest(folder: Path) -> Corpus:
 def _inside(folder: Path, path: str, table: Path, line: int) -> str:
     """The path, normalised; the file may be missing (that is for failed.jsonl), but it may not lie elsewhere."""
     if Path(path).is_absolute():  # even one inside: a corpus that moves is the same corpus
-        raise UserError(f"{table}:{line}: path '{path}' is absolute", "write it relative to the corpus folder")
+        raise UserError(f"{table}:{line}: path '{brief(path)}' is absolute", "write it relative to the corpus folder")
     try:
         inside = (folder / path).resolve().is_relative_to(folder.resolve())
     except (ValueError, RuntimeError) as error:  # a NUL; links that go round
-        raise UserError(f"{table}:{line}: path {path!r}: {error}", "give the path of a file") from None
+        raise UserError(
+            f"{table}:{line}: path '{brief(path)}': {brief(str(error))}", "give the path of a file"
+        ) from None
     if not inside:
-        raise UserError(f"{table}:{line}: path '{path}' leaves the corpus folder", "keep all audio inside DATA")
+        raise UserError(f"{table}:{line}: path '{brief(path)}' leaves the corpus folder", "keep all audio inside DATA")
     return str(Path(path))
 
 
@@ -91,6 +93,7 @@ def _check_across(folder: Path, rows: list[Row]) -> None:
     for row in rows:
         if row["id"] in seen:
             raise UserError(
-                f"{folder}: id '{row['id']}' is both a {seen[row['id']]} and a {row['split']} clip", "make ids unique"
+                f"{folder}: id '{brief(row['id'])}' is both a {seen[row['id']]} and a {row['split']} clip",
+                "make ids unique",
             )
         seen[row["id"]] = row["split"]

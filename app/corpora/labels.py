@@ -21,7 +21,7 @@ def read_labels(path: Path) -> list[dict[str, Any]]:
             row[column] = int(choice(path, line, column, cells[column], ("0", "1")))
         try:
             voices = json.loads(cells.get("voices") or "[]")
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # of a number too long, of lists too deep
             voices = []  # a column of that name with something else in it
         if isinstance(voices, list) and all(isinstance(voice, dict) for voice in voices):
             row.setdefault("attack", _joined(v.get("attack") for v in voices if v.get("attack") != BONAFIDE))
