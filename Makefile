@@ -4,14 +4,17 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv/bin/python
 export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL
+export GPU MAX_GPUS RUNNER DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT
 
 JOBS := prepare denoise mix extract train infer evaluate
-.PHONY: help demo all $(JOBS) status test lint lock setup setup-dev
+.PHONY: help demo all $(JOBS) estimate status logs stop pack unpack doctor help-bundle \
+  test chaos fuzz bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
 help: ## this list
 	@echo "Moksori: does a recording hold a fake voice, a real voice, both or neither?"
 	@echo "make TARGET [CONFIG=configs/x.yaml] [RUN=name] [DATA=corpus] [RUNS=folder] [WORKERS=n] [DEVICE=cpu|cuda] [INPUT=...] [FINAL=1]"
+	@echo "DETACH=1 gives jobs that outlive the login; GPU=wait waits for a free one, MAX_GPUS=n"
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 demo: setup ## the whole road on the recordings that ship with the project (2 free cores: 2 to 3 minutes)
@@ -32,12 +35,42 @@ $(JOBS): setup
 	@$(VENV) app/host/launch.py $@
 
 ##@ Look after them
-status: setup ## every job of every run: state, progress, time left, memory
+estimate: setup ## time, memory and disk of every job, from a probe of 50 clips
+	@$(VENV) -m jobs.estimate
+
+status: setup ## every job of every run: state, progress, time left, memory; WATCH=1 goes on, JSON=1 for scripts
 	@$(VENV) -m jobs.status
+
+logs: has-python ## the end of JOB's log, and what comes; RUN=name, LINES=50, FOLLOW=0 to only look
+	@$(PYTHON) app/host/logs.py
+
+stop: setup ## JOB of RUN (JOB=all: all of its jobs) stops politely; the same command goes on
+	@$(VENV) -m jobs.stop
+
+pack: setup ## RUN and the stages it needs in one checksummed archive (OUT=file); also in the middle
+	@$(VENV) -m jobs.pack
+
+unpack: setup ## takes up ARCHIVE=file here, to go on with it
+	@$(VENV) -m jobs.unpack
+
+doctor: has-python ## this machine: cores, memory, disk, GPUs, locks, and what to mend
+	@$(PYTHON) app/host/doctor.py
+
+help-bundle: setup ## doctor, status, logs and config of RUN, without secrets, in one file for whoever helps
+	@$(VENV) -m jobs.help_bundle
 
 ##@ Develop
 test: setup-dev ## the whole test suite
 	@$(VENV) -m pytest
+
+chaos: setup-dev ## kills jobs at random moments and at every write, and compares every byte
+	@$(VENV) -m tests.chaos
+
+fuzz: setup-dev ## 10,000 broken recordings and tables through prepare and denoise
+	@$(VENV) -m tests.fuzz
+
+bench-polite: setup-dev ## how much a neighbour on this machine is slowed by our jobs
+	@$(VENV) -m bench.polite
 
 lint: setup-dev ## ruff and mypy
 	@$(VENV) -m ruff check . && $(VENV) -m ruff format --check . && $(VENV) -m mypy
@@ -47,10 +80,11 @@ lock: setup ## requirements/*.txt from the .in files: exact versions with hashes
 	  ../.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 	    $${name#*:}.in -o $${name%:*}.txt || exit 2; done
 
-setup: # the virtual environment with the locked packages
+has-python:
 	@command -v $(PYTHON) >/dev/null || { echo "setup: no $(PYTHON) here"; echo "  fix: sudo apt-get install python3 python3-venv"; exit 2; }
+
+setup: has-python # the virtual environment with the locked packages
 	@$(PYTHON) app/host/setup.py
 
-setup-dev:
-	@command -v $(PYTHON) >/dev/null || { echo "setup: no $(PYTHON) here"; echo "  fix: sudo apt-get install python3 python3-venv"; exit 2; }
+setup-dev: has-python
 	@$(PYTHON) app/host/setup.py dev

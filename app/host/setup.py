@@ -7,6 +7,11 @@ Runs on a bare machine: Python 3.8 or later, standard library only. Does nothing
 milliseconds, where all is there.
 """
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends it as it stands, without a traceback
+
 import hashlib
 import os
 import shutil
