@@ -2,13 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from app.config import Config
 from app.corpora.manifest import TRAIN_SPLITS, by_split
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, cut, rows_of
-from app.runtime.workers import leave_if_stopped
+from app.runtime.steps import step
 from jobs.chain import need, spec_of
 
 
@@ -20,7 +21,19 @@ def denoise(run: Run) -> None:
             rows = list(by_split(rows_of(prepared, shard="manifest"), *TRAIN_SPLITS))
             shards = cut(rows, run.config.denoise.shard_clips)
             preload = "noisereduce" if run.config.denoise.method == "gate" else "app.audio.io"
-            job.run(denoise_shard, shards, preload=preload, data=run.data, config=run.config)
+            job.run(
+                denoise_shard,
+                shards,
+                preload=preload,
+                row_bytes=lambda row: sound_bytes(row, run.config.sample_rate),
+                data=run.data,
+                config=run.config,
+            )
+
+
+def sound_bytes(row: dict[str, Any], rate: int) -> float:
+    """What a clip takes on disk: int16 at the run's rate, a share of it once more in the noise bank, its lines."""
+    return 2.3 * row["num_samples"] / row["sample_rate"] * rate + 2000
 
 
 def denoise_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
@@ -35,26 +48,30 @@ def denoise_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
     from app.runtime.files import write_lines
 
     how, rate = config.denoise, config.sample_rate
-    voices, bank = SoundWriter(), SoundWriter()
-    for row in shard.rows:
-        leave_if_stopped()
+    voices, bank = SoundWriter(out.path / "audio.npy"), SoundWriter(out.path / "noise.npy")
+    for row in out.each(shard):
         try:
-            clip = load_clip(same_recording(data, row), rate, **config.prepare.limits)
+            with step("decode"):
+                clip = load_clip(same_recording(data, row), rate, **config.prepare.limits)
         except BadClip as bad:
             out.fail(row, bad.cause, bad.detail)
             continue
         # before the gate: what a gate leaves in a pause is residue of the voice
-        for start, stop in speech_free(clip.samples, rate, how.bank_below_db, how.bank_segment_s):
+        with step("pauses"):
+            pauses = speech_free(clip.samples, rate, how.bank_below_db, how.bank_segment_s)
+        for start, stop in pauses:
             known = {key: row[key] for key in ("split", "fake", "real", "speaker", "attack")}
             segment = {"id": f"{row['id']}@{start}", "sample_rate": rate, "sources": [row["id"]], **known}
             bank.add(segment, clip.samples[start:stop])
         samples = clip.samples
         if how.method == "gate":
-            samples = gate(samples, rate, stationary=how.stationary, reduction=how.reduction)
-        active = "".join(f"{share * 9:.0f}" for share in active_share(samples, rate, ACTIVE_STEP_S))
+            with step("gate"):
+                samples = gate(samples, rate, stationary=how.stationary, reduction=how.reduction)
+        with step("activity"):
+            active = "".join(f"{share * 9:.0f}" for share in active_share(samples, rate, ACTIVE_STEP_S))
         out.done(voices.add({**row, "sample_rate": rate, "active": active}, samples))
-    voices.save(out.path / "audio.npy")
-    bank.save(out.path / "noise.npy")
+    voices.close()
+    bank.close()
     write_lines(out.path / "noise.jsonl", bank.rows)
 
 

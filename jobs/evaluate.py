@@ -12,10 +12,12 @@ from typing import Any
 from app.config import Config
 from app.errors import UserError
 from app.features.windows import by_recording
+from app.runtime.desk import Desk, at_work
 from app.runtime.files import read_json, sha256_of, write_json
 from app.runtime.job import is_complete
 from app.runtime.run import Run, job_main
 from app.runtime.shards import rows_of
+from app.runtime.steps import step
 from jobs.chain import need, stage_of
 from jobs.models import chosen_model, scored_stage, trained_models
 from jobs.reporting import report_of
@@ -33,7 +35,12 @@ def evaluate(run: Run) -> None:
     if metrics and metrics.get("basis") == basis and path.exists():
         print(f"evaluate  done already  ({run.folder / 'metrics.json'})", file=sys.stderr)
     else:
-        metrics = _evaluate(run, model, extracted, labels, path, basis)
+        desk = Desk(run, path.parent, "evaluate", "evaluate")
+        desk.status.update(total=1, unit="reports")
+        with at_work(desk):
+            metrics = _evaluate(run, model, extracted, labels, path, basis)
+            desk.status.update(done=1)
+            desk.say(f"done: {path}")
     _show(metrics)
     print(f"evaluate  report: {path}", file=sys.stderr)
     current = scored_stage(run, model, stage_of(run, "extract-test")).name
@@ -63,7 +70,8 @@ def _evaluate(
         notes.append(
             f"Plumbing, not proof: so few clips ({sizes}) show that the road works, not how good the model is."
         )
-    write_report(path, report_of(run, model, evaluations, notes))
+    with step("report"):
+        write_report(path, report_of(run, model, evaluations, notes))
     metrics = {"run": run.name, "model": model["name"], "basis": basis, "data": [_line(e) for e in evaluations]}
     write_json(run.folder / "metrics.json", {**metrics, "notes": notes})
     return {**metrics, "notes": notes}
@@ -165,17 +173,18 @@ def _evaluation(
     from app.scoring.evaluation import evaluate_scores
 
     how = config.evaluate
-    return evaluate_scores(
-        name,
-        ids,
-        labels,
-        scores,
-        uncalibrated=uncalibrated,
-        details=details,
-        bins=how.ece_bins,
-        resamples=how.bootstrap,
-        seed=config.seed,
-    )
+    with step("score"):
+        return evaluate_scores(
+            name,
+            ids,
+            labels,
+            scores,
+            uncalibrated=uncalibrated,
+            details=details,
+            bins=how.ece_bins,
+            resamples=how.bootstrap,
+            seed=config.seed,
+        )
 
 
 def _log_look(run: Run, model: dict[str, Any], evaluation: Any) -> None:

@@ -5,74 +5,114 @@ from pathlib import Path
 from typing import Any
 
 from app.config import Config
+from app.features.frames import window_bytes
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
+from app.runtime.seat import breathe
 from app.runtime.shards import Draft, Shard, cut, rows_of
-from app.runtime.workers import leave_if_stopped
+from app.runtime.steps import step
 from jobs.chain import need, spec_of
 from jobs.mix import recipes_of
 
 PRELOAD = "app.features.store"
+ROW_BYTES = 1000  # of a manifest line
 
 
 def extract(run: Run) -> None:
     """Renders the planned clips and reads the test recordings, and computes the same features of both."""
     planned, denoised, listed = need(run, "mix"), need(run, "denoise"), need(run, "prepare-test")
     size = run.config.extract.shard_clips
-    with open_job(run, "extract", spec_of(run, "extract")) as job:
+    with open_job(run, "extract", spec_of(run, "extract"), gpu=True) as job:
         if not job.complete:
             recipes = recipes_of(planned)
             rows = [{"id": row["id"], "manifest": row, "recipe": recipes[row["id"]]} for row in rows_of(planned)]
-            job.run(extract_mixes, cut(rows, size), preload=PRELOAD, denoised=denoised, config=run.config)
-    with open_job(run, "extract-test", spec_of(run, "extract-test")) as job:
+            job.run(
+                extract_mixes,
+                cut(rows, size),
+                preload=PRELOAD,
+                row_bytes=lambda row: clip_bytes(run.config),
+                denoised=denoised,
+                config=run.config,
+                gpu_share=gpu_share(run),
+            )
+    with open_job(run, "extract-test", spec_of(run, "extract-test"), gpu=True) as job:
         if not job.complete:
             test = [row for row in rows_of(listed) if row["split"] == "test"]
-            job.run(extract_recordings, cut(test, size), preload=PRELOAD, data=run.data, config=run.config)
+            job.run(
+                extract_recordings,
+                cut(test, size),
+                preload=PRELOAD,
+                row_bytes=lambda row: clip_bytes(run.config),
+                data=run.data,
+                config=run.config,
+                gpu_share=gpu_share(run),
+            )
 
 
-def extract_mixes(shard: Shard, out: Draft, denoised: Path, config: Config) -> None:
+def clip_bytes(config: Config) -> float:
+    """What the features of one window take on disk."""
+    return window_bytes(round(config.mix.window_s * config.sample_rate), config.sample_rate, config.extract) + ROW_BYTES
+
+
+def gpu_share(run: Run) -> float:
+    """Of the GPU's free memory, for each worker."""
+    return run.config.runtime.gpu_memory_share / run.workers
+
+
+def extract_mixes(shard: Shard, out: Draft, denoised: Path, config: Config, gpu_share: float) -> None:
     from app.audio.mix import render
     from app.audio.recipe import Recipe
-    from app.compat import device_for
     from app.corpora.sounds import sounds_of
-    from app.features.store import FeatureWriter
 
     voices, bank = sounds_of(denoised), sounds_of(denoised, "noise")
-    window = round(config.mix.window_s * config.sample_rate)
-    writer = FeatureWriter(window, config.sample_rate, config.extract, device_for(config.runtime.device))
-    for row in shard.rows:
-        leave_if_stopped()
-        writer.add(front_end(render(Recipe.from_row(row["recipe"]), voices, bank, config.sample_rate), config))
-        manifest = {key: value for key, value in row["manifest"].items() if key != "shard"}
-        out.done({**manifest, "recording": row["id"]})
-    writer.save(out.path)
+    with _writer(out, config, gpu_share) as writer:
+        for row in out.each(shard):
+            with step("render"):
+                samples = render(Recipe.from_row(row["recipe"]), voices, bank, config.sample_rate)
+            writer.add(front_end(samples, config))
+            manifest = {key: value for key, value in row["manifest"].items() if key != "shard"}
+            out.done({**manifest, "recording": row["id"]})
 
 
-def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config) -> None:
+def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, gpu_share: float) -> None:
     """Each recording in windows of mix.window_s; one row a window, with `recording` and `start_s`."""
     from app.audio.io import BadClip, load_clip
-    from app.compat import device_for
     from app.corpora.manifest import same_recording
-    from app.features.store import FeatureWriter
     from app.features.windows import window_starts
 
     rate = config.sample_rate
     size, overlap = round(config.mix.window_s * rate), round(config.infer.overlap_s * rate)
-    writer = FeatureWriter(size, rate, config.extract, device_for(config.runtime.device))
-    for row in shard.rows:
-        leave_if_stopped()
-        try:
-            clip = load_clip(same_recording(data, row), rate, min_seconds=0.0, max_seconds=None, silent_dbfs=-1000.0)
-        except BadClip as bad:
-            out.fail(row, bad.cause, bad.detail)
-            continue
-        for number, start in enumerate(window_starts(len(clip.samples), size, overlap)):
-            leave_if_stopped()
-            samples = clip.samples[start : start + size]
-            known = {"recording": row["id"], "start_s": start / rate, "sample_rate": rate, "num_samples": len(samples)}
-            out.done({**row, **known, "id": f"{row['id']}#{number}" if start else row["id"]})
-            writer.add(front_end(samples, config))
-    writer.save(out.path)
+    with _writer(out, config, gpu_share) as writer:
+        for row in out.each(shard):
+            try:
+                with step("decode"):
+                    path = same_recording(data, row)
+                    clip = load_clip(path, rate, min_seconds=0.0, max_seconds=None, silent_dbfs=-1000.0)
+            except BadClip as bad:
+                out.fail(row, bad.cause, bad.detail)
+                continue
+            for number, start in enumerate(window_starts(len(clip.samples), size, overlap)):
+                breathe()
+                samples = clip.samples[start : start + size]
+                known = {"start_s": start / rate, "sample_rate": rate, "num_samples": len(samples)}
+                id = f"{row['id']}#{number}" if start else row["id"]
+                out.done({**row, "recording": row["id"], **known, "id": id})
+                writer.add(front_end(samples, config))
+
+
+def _writer(out: Draft, config: Config, gpu_share: float) -> Any:
+    from app.compat import device_within
+    from app.features.store import FeatureWriter
+
+    return FeatureWriter(
+        out.path,
+        round(config.mix.window_s * config.sample_rate),
+        config.sample_rate,
+        config.extract,
+        device_within(config.runtime.device, gpu_share),
+        at_once=max(1, config.extract.batch_clips // out.shrink),
+        say=lambda line: print(f"extract  {line}", file=sys.stderr, flush=True),
+    )
 
 
 def front_end(samples: Any, config: Config) -> Any:
@@ -81,7 +121,9 @@ def front_end(samples: Any, config: Config) -> Any:
 
     if config.extract.front_end == "none":
         return samples
-    return gate(samples, config.sample_rate, stationary=config.denoise.stationary, reduction=config.denoise.reduction)
+    how = config.denoise
+    with step("gate"):
+        return gate(samples, config.sample_rate, stationary=how.stationary, reduction=how.reduction)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,18 @@ from typing import Any
 
 from app.errors import UserError
 from app.features.windows import by_recording
-from app.runtime.files import fingerprint, write_atomic
+from app.runtime.desk import Desk
+from app.runtime.files import fingerprint, sha256_of, write_atomic
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, rows_of
-from app.runtime.stop import StopFlag
+from app.runtime.steps import step
 from jobs.chain import need, spec_of
-from jobs.extract import PRELOAD, extract_recordings
+from jobs.extract import PRELOAD, clip_bytes, extract_recordings, gpu_share
 from jobs.models import chosen_model, model_mark
 from jobs.terminal import table
+
+ROW_BYTES = 300  # of the scores of a window
 
 
 def infer(run: Run) -> None:
@@ -33,8 +36,7 @@ def infer(run: Run) -> None:
         print("infer  this corpus has no test recordings; INPUT=file-or-folder scores others", file=sys.stderr)
         return
     scored = _score(run, model, features, "infer")
-    windows = list(rows_of(scored))
-    scores = by_recording(windows)
+    scores = by_recording(rows_of(scored))
     path = run.folder / "scores" / f"{model['name']}.csv"
     _write_scores(path, scores)
     print(f"infer  scores of {len(scores)} recordings: {path}", file=sys.stderr)
@@ -79,11 +81,19 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
     digests = digests_of(folder, names, run.workers)
     rows = [recording(id=n, path=n, label=None, split="input", sha256=digests[n]) for n in names]
     spec = spec_of(run, "extract-input", recordings=fingerprint(digests))
-    with open_job(run, "extract-input", spec) as job:
+    with open_job(run, "extract-input", spec, gpu=True) as job:
         if not job.complete:
             # a shard a few files: some are hours long
             shards = [Shard(f"{n:05d}", tuple(rows[at : at + 8])) for n, at in enumerate(range(0, len(rows), 8))]
-            job.run(extract_recordings, shards, preload=PRELOAD, data=folder, config=run.config)
+            job.run(
+                extract_recordings,
+                shards,
+                preload=PRELOAD,
+                row_bytes=lambda row: clip_bytes(run.config),
+                data=folder,
+                config=run.config,
+                gpu_share=gpu_share(run),
+            )
         features, failed = job.folder, list(rows_of(job.folder, "failed"))
     for row in failed:
         print(f"infer  {row['id']}: {row['cause']} ({row['detail']})", file=sys.stderr)
@@ -111,47 +121,69 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
 
 def _score(run: Run, model: dict[str, Any], features: Path, part: str) -> Path:
     """A stage with p_fake and p_real of every window, shard by shard as the features lie."""
-    with open_job(run, part, spec_of(run, "infer", features=features.name, model=model_mark(model))) as job:
+    spec = spec_of(run, "infer", features=features.name, model=model_mark(model))
+    with open_job(run, part, spec, gpu=True) as job:
         if not job.complete:
-            by_shard: dict[str, list[dict[str, Any]]] = {}
+            by_shard: dict[str, dict[str, None]] = {}
             for row in rows_of(features):
-                by_shard.setdefault(row["shard"], []).append({"id": row["recording"]})
+                by_shard.setdefault(row["shard"], {})[row["recording"]] = None
             # a shard's rows are its recordings; their windows are found with the features
-            shards = [Shard(name, tuple({r["id"]: r for r in rows}.values())) for name, rows in by_shard.items()]
-            job.run(score_shard, shards, preload=None, features=features, scorer=Scorer(run, model), stop=run.stop)
+            shards = [Shard(name, tuple({"id": id} for id in ids)) for name, ids in by_shard.items()]
+            job.run(
+                score_shard,
+                shards,
+                preload=None,
+                row_bytes=lambda row: ROW_BYTES,
+                features=features,
+                scorer=_scorer(run, model, job),
+            )
         return job.folder
 
 
-class Scorer:
-    """The model with its temperatures, loaded when the first shard asks for it."""
+def _scorer(run: Run, model: dict[str, Any], desk: Desk) -> "Scorer":
+    with step("load the model"):
+        return Scorer(run, model, desk)
 
-    def __init__(self, run: Run, model: dict[str, Any]) -> None:
-        from app.compat import device_for, use_threads
+
+class Scorer:
+    """The model with its temperatures."""
+
+    def __init__(self, run: Run, model: dict[str, Any], desk: Desk) -> None:
+        from app.compat import device_within, use_threads
+        from app.features.at_once import AtOnce
         from app.learning.checkpoint import load_checkpoint
         from app.models.registry import build
 
         use_threads(run.workers)
-        self.device = device_for(run.config.runtime.device)
-        self.batch_clips = run.config.infer.batch_clips
+        self.desk, self.stop = desk, run.stop
+        self.device = device_within(run.config.runtime.device, run.config.runtime.gpu_memory_share)
+        self.room = AtOnce(run.config.infer.batch_clips, say=desk.say)
         self.temperature = model["temperature"]
         self.network = build(model["name"], run.config)
-        load_checkpoint(Path(model["folder"]) / "best.safetensors", self.network)
+        weights = Path(model["folder"]) / "best.safetensors"
+        if not weights.exists() or sha256_of(weights) != model["weights_sha256"]:
+            raise UserError(f"{weights}: not the weights that model.json beside it speaks of", "run `make train`")
+        load_checkpoint(weights, self.network)
         self.network.to(self.device)
 
-    def __call__(self, features: Any, stop: StopFlag) -> Any:
+    def __call__(self, features: Any) -> Any:
+        from app.learning.lost import leaving_a_lost_gpu
         from app.learning.predict import logits_of
         from app.scoring.calibration import apply_temperature
 
-        logits = logits_of(self.network, features, self.batch_clips, self.device, stop.leave)
+        with leaving_a_lost_gpu(rescue=lambda: self.stop.raise_it("the GPU was lost")):
+            logits = logits_of(self.network, features, self.room, self.device, self.desk.breathe)
         return apply_temperature(logits, self.temperature)
 
 
-def score_shard(shard: Shard, out: Draft, features: Path, scorer: Scorer, stop: StopFlag) -> None:
+def score_shard(shard: Shard, out: Draft, features: Path, scorer: Scorer) -> None:
     from app.features.store import Features
 
     windows = Features(features, shard=shard.name)
-    for row, (fake, real) in zip(windows.rows, scorer(windows, stop).tolist(), strict=True):
-        known = {key: row[key] for key in ("id", "recording", "start_s", "split")}
+    with step("network"):
+        scores = scorer(windows).tolist()
+    for row, (fake, real) in zip(windows.rows, scores, strict=True):
+        known = {"id": row.id, "recording": row.recording, "start_s": row.start_s, "split": row.split}
         out.done({**known, "p_fake": fake, "p_real": real})
 
 

@@ -10,9 +10,11 @@ from app.runtime.files import read_json, write_json
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, cut
-from app.runtime.workers import leave_if_stopped
+from app.runtime.steps import step
 from jobs.chain import need, spec_of
 from jobs.terminal import table
+
+ROW_BYTES = 1500  # of a plan's row and its manifest line
 
 
 def mix(run: Run) -> None:
@@ -24,8 +26,9 @@ def mix(run: Run) -> None:
     denoised, cfg = need(run, "denoise"), run.config.mix
     with open_job(run, "mix", spec_of(run, "mix")) as job:
         if not job.complete:
-            voices, bank = Sounds(denoised), Sounds(denoised, "noise")
-            by_id = {row["id"]: row for row in voices.rows}
+            with step("read the voices"):
+                voices, bank = Sounds(denoised), Sounds(denoised, "noise")
+                by_id = {row["id"]: row for row in voices.rows}
             plan = []
             half = cfg.valid_clips // 2
             for split, count, rates in (
@@ -34,18 +37,26 @@ def mix(run: Run) -> None:
                 ("calibrate", cfg.valid_clips - half, cfg.valid),
             ):
                 mine, noise = list(by_split(voices.rows, split)), list(by_split(bank.rows, split))
-                planner = Planner(split, mine, noise, cfg, run.config.sample_rate, run.config.seed)
-                for state, recipe in planner.draw(count, rates):
-                    row = plan_row(state, recipe, by_id, run.config.sample_rate)
-                    plan.append({**row, "recipe": recipe.to_row()})
-            job.run(mix_shard, cut(plan, cfg.shard_clips), preload=None)
+                with step("draw"):
+                    planner = Planner(split, mine, noise, cfg, run.config.sample_rate, run.config.seed)
+                    for state, recipe in planner.draw(count, rates):
+                        row = plan_row(state, recipe, by_id, run.config.sample_rate)
+                        plan.append({**row, "recipe": recipe.to_row()})
+            job.run(mix_shard, cut(plan, cfg.shard_clips), preload=None, row_bytes=lambda row: ROW_BYTES)
         planned = job
     if cfg.materialise:
         with open_job(run, "mix-audio", spec_of(run, "mix-audio")) as job:
             if not job.complete:
                 shards = cut([{"id": id, "recipe": recipe} for id, recipe in recipes_of(planned.folder).items()], 100)
+                rate = run.config.sample_rate
+                clip_bytes = cfg.window_s * rate * 2 + ROW_BYTES
                 job.run(
-                    materialise_shard, shards, preload="app.audio.mix", denoised=denoised, rate=run.config.sample_rate
+                    materialise_shard,
+                    shards,
+                    preload="app.audio.mix",
+                    row_bytes=lambda row: clip_bytes,
+                    denoised=denoised,
+                    rate=rate,
                 )
     table("Planned clips", summary_rows(planned.folder))
 
@@ -72,9 +83,9 @@ def materialise_shard(shard: Shard, out: Draft, denoised: Path, rate: int) -> No
     from app.corpora.sounds import sounds_of
 
     voices, bank = sounds_of(denoised), sounds_of(denoised, "noise")
-    for row in shard.rows:
-        leave_if_stopped()
-        samples = render(Recipe.from_row(row["recipe"]), voices, bank, rate)
+    for row in out.each(shard):
+        with step("render"):
+            samples = render(Recipe.from_row(row["recipe"]), voices, bank, rate)
         soundfile.write(out.path / f"{row['id']}.wav", samples, rate, subtype="PCM_16")
         out.done({"id": row["id"], "path": f"{row['id']}.wav"})
 

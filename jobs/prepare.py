@@ -9,11 +9,12 @@ from app.runtime.files import fingerprint, read_json, write_json
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, commit, cut, receipt_of, rows_of
-from app.runtime.workers import leave_if_stopped
+from app.runtime.steps import step
 from jobs.chain import spec_of
 from jobs.terminal import table
 
 LAST = "manifest"  # the shard that is made from all others
+ROW_BYTES = 1500  # of a manifest line, with its facts
 
 
 def prepare(run: Run) -> None:
@@ -30,13 +31,21 @@ def prepare(run: Run) -> None:
     with open_job(run, "prepare", spec_of(run, "prepare")) as job:
         if not job.complete:
             shards = cut(train, run.config.prepare.shard_clips)
-            job.run(survey_shard, shards, preload="app.audio.survey", after=(LAST,), data=run.data, config=run.config)
+            job.run(
+                survey_shard,
+                shards,
+                preload="app.audio.survey",
+                row_bytes=lambda row: 2 * ROW_BYTES,
+                after=(LAST,),
+                data=run.data,
+                config=run.config,
+            )
             if receipt_of(job.shards, LAST) is None:
-                with commit(job.shards, LAST) as out:
+                with commit(job.shards, LAST) as out, step("split and audit"):
                     _join(job.folder, out, run.config, corpus.has_meta)
     with open_job(run, "prepare-test", spec_of(run, "prepare-test")) as listed:
         if not listed.complete:
-            listed.run(list_shard, [Shard("00000", tuple(rest))], preload=None)
+            listed.run(list_shard, [Shard("00000", tuple(rest))], preload=None, row_bytes=lambda row: ROW_BYTES)
     audit = read_json(job.shards / LAST / "audit.json")
     _show(audit, rest)
 
@@ -57,14 +66,15 @@ def survey_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
     from app.audio.io import BadClip, load_clip
     from app.audio.survey import clip_facts
 
-    for row in shard.rows:
-        leave_if_stopped()
+    for row in out.each(shard):
         try:
-            clip = load_clip(data / row["path"], None, **config.prepare.limits)
+            with step("decode"):
+                clip = load_clip(data / row["path"], None, **config.prepare.limits)
         except BadClip as bad:
             out.fail(row, bad.cause, bad.detail)
             continue
-        facts = {**clip_facts(clip.samples, clip.source_rate), "channels": clip.source_channels}
+        with step("facts"):
+            facts = {**clip_facts(clip.samples, clip.source_rate), "channels": clip.source_channels}
         out.done({**row, "sample_rate": clip.source_rate, "num_samples": len(clip.samples), "facts": facts})
 
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from app.learning.timing import training_seconds
 from app.runtime.files import read_json, read_lines
 from app.runtime.job import counts, is_complete
 from app.runtime.run import Run
@@ -40,7 +41,7 @@ def report_of(run: Run, model: dict[str, Any], evaluations: list[Any], notes: li
                 m["name"],
                 m["select"]["select_score"],
                 tuple(m["temperature"]),
-                m["seconds"],
+                training_seconds(Path(m["folder"])),
                 m["name"] == model["name"],
             )
             for m in models

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import UserError
+from app.learning.timing import training_seconds
 from app.runtime.desk import Desk, at_work, span
 from app.runtime.files import point_link, read_json, sha256_of, write_atomic, write_json
+from app.runtime.room import check_room
 from app.runtime.run import Run, job_main
 from jobs.chain import model_spec, need
 from jobs.models import model_folder
@@ -21,15 +23,15 @@ def train(run: Run) -> None:
     found = []
     for name in run.config.train.models:
         desk = Desk(run, model_folder(run, name), "train", f"train {name}")
-        ready = read_json(desk.folder / "model.json")
+        ready = _ready(desk.folder)
         if ready:
             desk.say(f"done already: score {ready['select']['select_score']:.4f} on select  ({desk.folder})")
         else:
-            with at_work(desk):
+            with at_work(desk, gpu=True):
                 write_json(desk.folder / "train.json", model_spec(run, name))
                 ready = _train_one(run, desk, name, extracted)
         point_link(desk.folder.with_name(name), Path(desk.folder.name))  # models/NAME: the one of this config
-        found.append(ready)
+        found.append({**ready, "seconds": training_seconds(desk.folder)})
     table(
         "Models, by official score on select (lower is better)",
         [
@@ -47,20 +49,25 @@ def train(run: Run) -> None:
     )
 
 
+def _ready(folder: Path) -> dict[str, Any] | None:
+    """model.json, if the weights it speaks of are those that lie there; else both are written again."""
+    ready: dict[str, Any] | None = read_json(folder / "model.json")
+    weights = folder / "best.safetensors"
+    return ready if ready and weights.exists() and sha256_of(weights) == ready["weights_sha256"] else None
+
+
 def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, Any]:
-    import numpy as np
     import torch
 
-    from app.compat import device_for, use_threads
+    from app.compat import device_within, use_threads
     from app.features.store import Features
-    from app.learning.checkpoint import load_checkpoint
     from app.learning.fit import fit_in_closed_form
-    from app.learning.loop import Trainer, select_metrics, targets_of
-    from app.learning.predict import logits_of
+    from app.learning.loop import Trainer
+    from app.learning.lost import leaving_a_lost_gpu
+    from app.learning.selection import targets_of
     from app.models.registry import build
-    from app.scoring.calibration import fit_temperature
 
-    device = device_for(run.config.runtime.device)
+    device = device_within(run.config.runtime.device, run.config.runtime.gpu_memory_share)
     use_threads(run.workers)
     folder, how = desk.folder, run.config.train
     splits = {split: Features(extracted, (split,)) for split in ("train", "select", "calibrate")}
@@ -75,19 +82,42 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
     desk.say(f"on {device}: " + ", ".join(f"{len(data)} {split}" for split, data in splits.items()) + " clips")
     torch.manual_seed(run.config.seed)
     model = build(name, run.config)
-    if getattr(model, "trains_in_closed_form", False):
-        desk.status.update(total=1, unit="fits")
-        progress = fit_in_closed_form(folder, model, splits["train"], splits["select"], how.batch_clips)
-        desk.status.update(done=1)
-    else:
-        trainer = Trainer(folder, model, splits["train"], splits["select"], how, run.config.seed, device)
-        if trainer.progress.step:
-            desk.say(f"goes on after step {trainer.progress.step}, epoch {trainer.progress.epoch}")
-        trainer.run(lambda: run.stop and run.stop.reason, _teller(desk, how.epochs))
-        progress = trainer.progress
-    load_checkpoint(folder / "best.safetensors", model)
-    model.to(device)
-    logits = {split: logits_of(model, splits[split], how.batch_clips, device) for split in ("select", "calibrate")}
+    # weights, best weights and two moments, the draft of each beside it while it is replaced, and best.safetensors
+    check_room(folder, 10 * sum(p.numel() * p.element_size() for p in model.parameters()), desk.label)
+    train_on, select_on = splits["train"], splits["select"]
+    with leaving_a_lost_gpu():
+        if getattr(model, "trains_in_closed_form", False):
+            desk.status.update(total=1, unit="fits")
+            progress = fit_in_closed_form(folder, model, train_on, select_on, how.batch_clips, desk.breathe)
+            desk.status.update(done=1)
+        else:
+            trainer = Trainer(
+                folder, model, train_on, select_on, how, run.config.seed, device, desk.say, run.stop.saving
+            )
+            if trainer.progress.step:
+                desk.say(f"goes on after step {trainer.progress.step}, epoch {trainer.progress.epoch}")
+            trainer.run(lambda: run.stop and run.stop.reason, _teller(desk, how.epochs), between=desk.breathe)
+            progress = trainer.progress
+        ready = _finish(desk, name, model.to(device), splits, progress, how.batch_clips)
+    desk.say(
+        f"done: score {ready['select']['select_score']:.4f} on select after epoch {progress.best_epoch}  ({folder})"
+    )
+    return ready
+
+
+def _finish(
+    desk: Desk, name: str, model: Any, splits: dict[str, Any], progress: Any, batch_clips: int
+) -> dict[str, Any]:
+    """Calibrates the model, which has its best weights; model.json comes last and says that all is there."""
+    import numpy as np
+
+    from app.features.at_once import AtOnce
+    from app.learning.predict import logits_of
+    from app.learning.selection import select_metrics, targets_of
+    from app.scoring.calibration import fit_temperature
+
+    folder, device, room = desk.folder, next(model.parameters()).device, AtOnce(batch_clips, say=desk.say)
+    logits = {split: logits_of(model, splits[split], room, device, desk.breathe) for split in ("select", "calibrate")}
     temperature = fit_temperature(logits["calibrate"], targets_of(splits["calibrate"])).tolist()
     _write_valid(folder / "valid.csv", splits, logits)
     write_json(folder / "calibration.json", {"temperature": temperature, "clips": len(splits["calibrate"])})
@@ -99,14 +129,10 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
         "prevalence": targets_of(splits["calibrate"]).mean(0).tolist(),
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
-        "seconds": progress.seconds,
         "weights_sha256": sha256_of(folder / "best.safetensors"),
-        "device": str(device),
+        "device": device.type,
     }
     write_json(folder / "model.json", ready)
-    desk.say(
-        f"done: score {ready['select']['select_score']:.4f} on select after epoch {progress.best_epoch}  ({folder})"
-    )
     return ready
 
 
@@ -144,7 +170,7 @@ def _write_valid(path: Path, splits: dict[str, Any], logits: dict[str, Any]) -> 
     writer.writerow(["id", "split", "logit_fake", "logit_real"])
     for split, values in logits.items():
         for row, (fake, real) in zip(splits[split].rows, values.tolist(), strict=True):
-            writer.writerow([row["id"], split, repr(fake), repr(real)])
+            writer.writerow([row.id, split, repr(fake), repr(real)])
     write_atomic(path, text.getvalue())
 
 

@@ -29,7 +29,10 @@ def a_run(tmp_path):
 
     def make(data: Path = DEMO, name: str = "test", **overrides: object) -> Run:
         path = tmp_path / "run.yaml"
-        path.write_text("sample_rate: 16000\nextract: {mel_hz: [40, 7600]}\nruntime: {workers: 2, nice: 0}\n")
+        path.write_text(
+            "sample_rate: 16000\nextract: {mel_hz: [40, 7600]}\n"
+            "runtime: {workers: 2, nice: 0, yield_to_others: false}\n"
+        )
         config: Config = load_config(path, overrides)
         return Run(name, config, path, data, tmp_path / "runs", StopFlag())
 

@@ -1,17 +1,29 @@
-"""One worker's place at a folder: a lock, a status, a log and an ear for STOP. Stages and models alike."""
+"""A job's place at a folder: a lock, a status, a log, and ears for STOP and for others. Stages and models alike."""
 
-import fcntl
+import contextlib
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from app.errors import Stopped, UserError
+from app.runtime.files import clear_torn
+from app.runtime.gpus import TakenGpus, taken_gpus
+from app.runtime.locks import take_lock
+from app.runtime.logs import RotatingLog
+from app.runtime.machine import usable_memory
+from app.runtime.neighbours import Neighbours
+from app.runtime.pace import PACE
+from app.runtime.room import amount
 from app.runtime.run import Run
-from app.runtime.status import Status, read_status
+from app.runtime.seat import breathe_by
+from app.runtime.status import RUNNING, WAITING, YIELDING, Status, read_status
+from app.runtime.tell import tell
+
+LONGEST_REST_S = 5.0  # at once, so that a stop is heard
+OVER_MEMORY = 3  # looks in a row, before a job that has no workers to end gives up
 
 
 class Desk:
@@ -24,44 +36,130 @@ class Desk:
         self.label = label
         self.status = Status(folder, job)
         self.status.update(label=label, run=run.name)
-        self.log: IO[str] | None = None
+        self.log: RotatingLog | None = None
+        settings = run.config.runtime
+        self.memory = settings.memory_gb * 1e9 or usable_memory() / 2  # bytes that all our processes may hold
+        self.neighbours = Neighbours(run.runs, run.workers, settings)
+        self.gpus = TakenGpus([])
+        self._waits_for = ""
+        self._looked, self._over, self._breath = 0, 0, time.monotonic()
+        self._yielding = False
 
     def say(self, line: str) -> None:
         """One line to the terminal and, while at work, to the job's log."""
-        print(f"{self.label}  {line}", file=sys.stderr, flush=True)
+        self.run_.said[:] = [f"{self.label}  {line}"]
+        tell(self.run_.said[0])
         if self.log:
-            self.log.write(f"{time.strftime('%F %T')} {self.label}  {line}\n")
-            self.log.flush()
+            self.log.write(f"{time.strftime('%F %T')} {self.run_.said[0]}")
+
+    def breathe(self) -> None:
+        """For work in this very process, between its steps: rests while others need the cores; raises Stopped."""
+        now = time.monotonic()
+        worked, share = now - self._breath, self.neighbours.share
+        if share < 1:
+            # to keep to our share of the time
+            rest = now + min(LONGEST_REST_S, worked * (1 / share - 1) if share > 0 else LONGEST_REST_S)
+            while (time.monotonic() < rest or self.neighbours.share == 0) and not self.run_.stop:
+                time.sleep(0.1)
+        self._breath = time.monotonic()
+        self.heed_gpus()
+        self.over_memory()
+        if self._over >= OVER_MEMORY:
+            raise UserError(
+                f"{self.label}: holds {amount(self.status.used_mb * 1e6)}, more than its {amount(self.memory)}",
+                "raise runtime.memory_gb, or use fewer batch_clips",
+            )
+        self.run_.stop.leave()
+
+    def heed_gpus(self) -> None:
+        """Stops politely when the hours of our GPU are over; raises GpuLost, which is a Stopped, when it is gone."""
+        if why := self.gpus.hours_over():
+            self.run_.stop.raise_it(why)
+        self.gpus.check()
+
+    def waits_for(self, why: str, since: float) -> None:
+        """Tells the status what we wait for, since when (seconds since the epoch); "": not any more."""
+        self._waits_for = why and f"{why} (since {time.strftime('%T', time.localtime(since))})"
+        self.status.update(**self.look())
+
+    def over_memory(self) -> bool:
+        """Our processes held more than they may, at a look at them that nobody had asked about."""
+        if self.status.measured == self._looked:
+            return False
+        self._looked = self.status.measured
+        self._over = self._over + 1 if self.status.used_mb * 1e6 > self.memory else 0
+        return self._over > 0
+
+    def look(self) -> dict[str, Any]:
+        """What the status tells beside the progress."""
+        if self._waits_for:
+            return {"state": WAITING, "note": self._waits_for}
+        near = self.neighbours
+        note = f"others use {near.others:.1f} cores: {near.allowed} of {near.workers} workers go on"
+        if near.yielding != self._yielding:
+            self._yielding = near.yielding
+            self.say(note if near.yielding else "the others have left: all workers go on")
+        return {"state": YIELDING, "note": note} if near.yielding else {"state": RUNNING, "note": ""}
 
 
 @contextmanager
-def at_work(desk: Desk) -> Iterator[bool]:
+def at_work(desk: Desk, gpu: bool = False) -> Iterator[bool]:
     """One job at a time: a second is refused, naming host and progress of the first.
 
-    Gives whether the lock holds (not all file systems have one). On leaving, the status says done, stopped or failed.
+    Gives whether the lock holds (not all file systems have one). On leaving, the status says done, stopped or
+    failed. gpu: takes a GPU for the while, where there is one.
     """
-    run = desk.run_
+    run, settings = desk.run_, desk.run_.config.runtime
+    run.stop.leave()
     desk.folder.mkdir(parents=True, exist_ok=True)
-    lock, locked = _lock(desk)
+    lock = take_lock(desk.folder / "lock")
+    if lock is None:
+        raise _already(desk)
+    if not lock.works:
+        # each needs a status of its own
+        desk.status.rename(f"{os.uname().nodename}-{os.getpid()}")
+    for folder in (desk.folder, desk.folder / "status", run.folder, run.folder / "scores"):
+        clear_torn(folder)
     (desk.folder / "STOP").unlink(missing_ok=True)
     run.stop.folders.append(desk.folder)
-    log_path = run.folder / "logs" / f"{desk.job}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("a", encoding="utf-8") as desk.log:
-        desk.status.start(run.config.runtime.heartbeat_s)
-        try:
-            yield locked
-            desk.status.end("done")
-        except Stopped as stopped:
-            desk.status.end("stopped", str(stopped))
-            raise
-        except BaseException as error:
-            desk.status.end("failed", str(error).splitlines()[0] if str(error) else type(error).__name__)
-            raise
-        finally:
-            run.stop.folders.remove(desk.folder)
-            os.close(lock)
-    desk.log = None
+    desk.log = RotatingLog(run.folder / "logs" / f"{desk.job}.log", settings.log_mb * 1e6)
+    PACE.limit(settings.write_mb_s * 1e6)
+    breathe_by(desk.breathe)
+
+    def too_late() -> None:
+        desk.status.end("stopped", f"{run.stop.reason}; its grace of {settings.grace_s:g} s was over")
+        desk.say(f"stopped ({run.stop.reason}): its grace was over; what is committed is kept")
+
+    run.stop.at_the_end.append(too_late)
+    desk.neighbours.start()
+    desk.status.start(settings.heartbeat_s, desk.look)
+    try:
+        if not lock.works:
+            desk.say("the locks of this disk do not work: should another job be at it, nothing is lost but time")
+        with contextlib.ExitStack() as stack:
+            if gpu:
+                settled = taken_gpus(
+                    run.runs, desk.label, settings, wait_state=desk.waits_for, say=desk.say, leave=run.stop.leave
+                )
+                desk.gpus = stack.enter_context(settled)
+            yield lock.works
+        desk.status.end("done")
+    except Stopped as stopped:
+        desk.status.end("stopped", str(stopped))
+        raise
+    except BaseException as error:
+        desk.status.end("failed", str(error).splitlines()[0] if str(error) else type(error).__name__)
+        raise
+    finally:
+        desk.neighbours.end()
+        breathe_by(None)
+        run.stop.at_the_end.remove(too_late)
+        run.stop.folders.remove(desk.folder)
+        with contextlib.suppress(OSError):
+            (desk.folder / "STOP").unlink(missing_ok=True)
+        desk.log.close()
+        desk.log = None
+        os.close(lock.handle)
 
 
 def span(seconds: float) -> str:
@@ -73,19 +171,12 @@ def span(seconds: float) -> str:
     return f"{seconds // 3600:.0f}h{seconds % 3600 // 60:02.0f}"
 
 
-def _lock(desk: Desk) -> tuple[int, bool]:
-    handle = os.open(desk.folder / "lock", os.O_CREAT | os.O_RDWR, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        unknown: dict[str, Any] = {"host": "?", "pid": "?", "done": "?", "total": "?", "started": 0}
-        other = next(iter(read_status(desk.folder)), unknown)
-        raise UserError(
-            f"{desk.label} is already running on {other['host']} (process {other['pid']}) since "
-            f"{time.strftime('%F %T', time.localtime(other['started']))}: {other['done']} of {other['total']} done",
-            "wait for it (`make status`), or stop it first",
-        ) from None
-    except OSError:
-        return handle, False  # no locks on this file system: both may work, the loser of each shard discards its copy
-    return handle, True
+def _already(desk: Desk) -> UserError:
+    unknown: dict[str, Any] = {"host": "?", "pid": "?", "done": "?", "total": "?", "unit": "", "started": 0}
+    other = next(iter(read_status(desk.folder)), unknown)
+    return UserError(
+        f"{desk.label} is already running on {other['host']} (process {other['pid']}) since "
+        f"{time.strftime('%F %T', time.localtime(other['started']))}: "
+        f"{other['done']} of {other['total']} {other['unit']} done",
+        "wait for it (`make status`), or stop it first (`make stop`)",
+    )

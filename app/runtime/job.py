@@ -5,9 +5,10 @@ with open_job(run, "denoise", spec) as job:
         job.run(denoise_shard, shards, config=run.config)
 """
 
+import errno
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from app.errors import Stopped, UserError
 from app.runtime.desk import Desk, at_work, span
 from app.runtime.files import fingerprint, read_json, write_json
 from app.runtime.machine import libraries
+from app.runtime.room import amount, check_room, no_room
 from app.runtime.run import Run
 from app.runtime.shards import Shard, clear_drafts, receipt_of
-from app.runtime.workers import ShardWork, run_here, run_shards
+from app.runtime.steps import taken_steps
+from app.runtime.worker import Done, ShardWork
+from app.runtime.workers import Crew, run_here
 
 FAILED_CLIPS = 20  # so many clips may always fail; beyond, the share runtime.max_failed counts
 
@@ -52,13 +56,21 @@ class Job(Desk):
         self.complete = is_complete(self.folder)
 
     def run(
-        self, work: ShardWork, shards: list[Shard], *, preload: str | None, after: tuple[str, ...] = (), **args: Any
+        self,
+        work: ShardWork,
+        shards: list[Shard],
+        *,
+        preload: str | None,
+        row_bytes: Callable[[dict[str, Any]], float],
+        after: tuple[str, ...] = (),
+        **args: Any,
     ) -> None:
         """Computes the shards that have no receipt yet, each by `work(shard, out, **args)` in a worker process.
 
-        preload: the module whose import is dear, loaded once for all workers; None: no
-        workers, this process does it (it may hold a GPU). after: names
-        of shards that the job itself makes from these, and without which the stage is not whole.
+        preload: the module whose import is dear, loaded once for all workers; None: no workers,
+        this process does it (it may hold a GPU). row_bytes: what a row will take on disk; the
+        job does not begin without room for all. after: names of shards that the job itself
+        makes from these, and without which the stage is not whole.
         """
         self.plan([shard.name for shard in shards], after)
         todo = [shard for shard in shards if receipt_of(self.shards, shard.name) is None]
@@ -71,14 +83,22 @@ class Job(Desk):
         started = time.monotonic()
         self.status.update(done=len(kept), total=len(shards), clips=clips, failed=failed)
         self._too_many(failed, total)
+        left = {shard.name: sum(map(row_bytes, shard.rows)) for shard in todo}
+        check_room(self.folder, sum(left.values()), self.label)
         workers = max(1, min(self.run_.workers, len(todo)))
         done = len(kept)
+        self.status.spend(0.0, taken_steps())  # of this process, on its way here
         if preload is None:
             results = run_here(work, todo, self.shards, args, self.run_.stop)
         else:
-            results = run_shards(work, todo, self.shards, args, workers, self.run_.stop, preload)
-        for _, good, bad in results:
-            done, clips, failed = done + 1, clips + good + bad, failed + bad
+            if todo:
+                self.say(f"{workers} workers, at most {amount(self.memory)} of memory, {len(todo)} shards to do")
+            results = self._crew(workers, preload).run(work, todo, self.shards, args)
+        for one in self._with_room(results, left):
+            left.pop(one.shard)
+            done, clips, failed = done + 1, clips + one.clips + one.failed, failed + one.failed
+            self.status.spend(one.seconds, one.steps, one.shard)
+            self.status.held_on_gpu(one.gpu_mb * (workers if preload else 1))
             rate = (clips - before) / (time.monotonic() - started)
             eta = (total - clips) / rate if rate else 0.0
             self.status.update(done=done, clips=clips, failed=failed, rate=round(rate, 2), eta_s=round(eta))
@@ -90,6 +110,33 @@ class Job(Desk):
             if not self.run_.stop:
                 raise RuntimeError(f"{self.label}: {len(shards) - done} shards were not done")
             raise Stopped(self.run_.stop.reason)
+
+    def _crew(self, workers: int, preload: str) -> Crew:
+        settings = self.run_.config.runtime
+        return Crew(
+            workers,
+            self.run_.stop,
+            preload,
+            self.say,
+            allowed=self._allowed,
+            over_memory=self.over_memory,
+            grace_s=settings.grace_s,
+            clip_seconds=settings.clip_seconds,
+            bytes_per_s=settings.write_mb_s * 1e6,
+        )
+
+    def _allowed(self) -> int:
+        self.heed_gpus()
+        return self.neighbours.allowed
+
+    def _with_room(self, results: Iterator[Done], left: dict[str, float]) -> Iterator[Done]:
+        """A disk that fills up midway is told with what is free and what the rest needs."""
+        try:
+            yield from results
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise no_room(self.folder, sum(left.values()), f"{self.label}: {error.strerror}") from None
 
     def plan(self, names: list[str], joined: tuple[str, ...] = ()) -> None:
         """Notes which shards make the stage whole; `joined` ones are made from the others and add no clips."""
@@ -108,11 +155,12 @@ class Job(Desk):
 
 
 @contextmanager
-def open_job(run: Run, part: str, spec: dict[str, Any]) -> Iterator[Job]:
+def open_job(run: Run, part: str, spec: dict[str, Any], gpu: bool = False) -> Iterator[Job]:
     """A job on the stage that `spec` names; `part` is its place in the run's flow (stages.json).
 
-    One job at a time: a second is refused, naming host and progress of the first.
-    On leaving, the stage's status says done, stopped or failed, and counts are told.
+    One job at a time: a second is refused, naming host and progress of the first. gpu: it
+    computes on one, where there is one. On leaving, the stage's status says done, stopped
+    or failed, and counts are told.
     """
     job = Job(run, spec, part)
     if job.complete:
@@ -122,12 +170,13 @@ def open_job(run: Run, part: str, spec: dict[str, Any]) -> Iterator[Job]:
         job._too_many(failed, clips + failed)
         yield job
         return
-    with at_work(job) as locked:
+    with at_work(job, gpu) as locked:
         if read_json(job.folder / "stage.json") is None:
             made_on = {"machine": platform.machine(), "python": platform.python_version(), **libraries()}
             write_json(job.folder / "stage.json", {**spec, "made_on": made_on})
         clear_drafts(job.shards, locked)
         yield job
+        clear_drafts(job.shards, locked)
         job.complete = is_complete(job.folder)
         if not job.complete:
             raise RuntimeError(f"{job.folder}: not all planned shards have a receipt")

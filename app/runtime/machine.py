@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import sys
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,11 @@ def workers_for(asked: int) -> int:
     return asked or max(1, usable_cores() // 2)
 
 
+def usable_memory() -> int:
+    """Bytes of the machine, cut by the cgroup's memory limit (v1 or v2)."""
+    return int(min([psutil.virtual_memory().total, *_cgroup_memory()]))
+
+
 def one_thread_each() -> None:
     for name in THREAD_VARIABLES:
         os.environ[name] = "1"
@@ -35,16 +41,24 @@ def lower_priority(nice: int) -> None:
         pass  # a courtesy that this kernel does not offer
 
 
-def used_megabytes() -> float:
-    """Proportional memory of this process and its children, shared pages counted once."""
-    total = 0
+def used_megabytes() -> list[float]:
+    """Proportional memory of this process, then of each that it started; shared pages are counted once in the sum."""
     me = psutil.Process()
+    found = []
     for process in (me, *me.children(recursive=True)):
         try:
-            total += process.memory_full_info().pss
+            found.append(process.memory_full_info().pss / 1e6)
         except (psutil.Error, OSError):
-            pass  # it has just ended
-    return total / 1e6
+            found.append(0.0)  # it has just ended
+    return found
+
+
+def gpu_megabytes() -> float:
+    """The most that torch has held on a GPU in this process; 0 where it has not used one. Without CUDA's own part."""
+    torch = sys.modules.get("torch")  # looking must not load it
+    if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
+        return 0.0
+    return float(torch.cuda.max_memory_reserved() / 1e6)
 
 
 def libraries() -> dict[str, str]:
@@ -61,19 +75,35 @@ def libraries() -> dict[str, str]:
 def _cgroup_limits() -> list[float]:
     """CPU quotas that bind us, in cores."""
     found = []
+    for folder in _cgroup_folders("cpu"):
+        quota, _, period = _read(folder / "cpu.max").partition(" ")  # v2
+        if not period:
+            quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        if quota.strip().isdigit() and period.strip().isdigit():
+            found.append(int(quota) / int(period))
+    return found
+
+
+def _cgroup_memory() -> list[float]:
+    """Memory limits that bind us, in bytes."""
+    texts = [
+        _read(folder / name).strip()
+        for folder in _cgroup_folders("memory")
+        for name in ("memory.max", "memory.limit_in_bytes")
+    ]
+    return [float(text) for text in texts if text.isdigit()]
+
+
+def _cgroup_folders(controller: str) -> list[Path]:
+    """Folders whose limits bind us, in v1 and v2: our cgroup's, and its ancestors'."""
+    found: list[Path] = []
     for line in _read("/proc/self/cgroup").splitlines():
         _, controllers, place = line.split(":", 2)
-        if not controllers:  # v2: every ancestor's limit binds
-            folder = Path("/sys/fs/cgroup" + place)
-            for part in (folder, *folder.parents):
-                quota, _, period = _read(part / "cpu.max").partition(" ")
-                if quota.isdigit():
-                    found.append(int(quota) / int(period))
-        elif "cpu" in controllers.split(","):
-            folder = Path("/sys/fs/cgroup/cpu" + place)
-            quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
-            if quota.strip().isdigit() and period.strip().isdigit():
-                found.append(int(quota) / int(period))
+        if not controllers or controller in controllers.split(","):
+            root = Path("/sys/fs/cgroup") / (controller if controllers else "")
+            folder = root / place.lstrip("/")
+            # within a container our cgroup's own files lie at the root, whatever its place is called outside
+            found += dict.fromkeys([folder, *(up for up in folder.parents if up.is_relative_to(root)), root])
     return found
 
 

@@ -1,11 +1,11 @@
 """A run: one config, one corpus, one folder. And the command line that all jobs share."""
 
 import argparse
+import errno
 import os
-import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,13 @@ import yaml
 
 from app.config import Config, load_config
 from app.errors import ACT, DONE, STOPPED, Stopped, UserError
+from app.runtime.autogroup import lower_autogroup
 from app.runtime.files import point_link, read_json, sha256_of, write_atomic, write_json
 from app.runtime.machine import lower_priority, one_thread_each, workers_for
-from app.runtime.stop import StopFlag
+from app.runtime.notify import notify
+from app.runtime.room import amount, free_bytes
+from app.runtime.stop import STOP, StopFlag
+from app.runtime.tell import tell
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Run:
     data: Path  # the corpus
     runs: Path  # where everything that jobs make goes
     stop: StopFlag
+    said: list[str] = field(default_factory=list)  # the last line told
 
     @property
     def folder(self) -> Path:
@@ -80,46 +85,63 @@ class Run:
 
 def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParser], None] | None = None) -> int:
     """Parses, wires, runs `job`; a user's error is told without a traceback. Returns the exit code."""
-    name = job.__name__
+    name, state, summary = job.__name__, "failed", ""
+    run: Run | None = None
     try:
-        run = _open_run(name, job.__doc__ or "", extra)
+        run = open_run(name, job.__doc__ or "", extra)
         job(run)
-        return DONE
+        state, summary, code = "done", run.said[-1] if run.said else "", DONE
     except UserError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return ACT
+        summary, code = str(error), ACT
+        tell(f"{name}: {error}")
     except Stopped as stopped:
-        print(f"{name}: stopped ({stopped}); what is done is kept, the same command goes on", file=sys.stderr)
-        return STOPPED
-    except OSError as error:
-        # numpy tells a full disk as "n requested and m written", without a number
-        number = 28 if error.errno is None and "written" in str(error) else error.errno
-        if number in _MENDABLE:
-            print(f"{name}: {error}\n  fix: {_MENDABLE[number]}, then the same command goes on", file=sys.stderr)
-            return ACT
-        return _bug(name)
-    except Exception:
-        return _bug(name)
+        state, summary, code = (
+            "stopped",
+            f"stopped ({stopped}); what is done is kept, the same command goes on",
+            STOPPED,
+        )
+        tell(f"{name}: {summary}")
+    except Exception as error:
+        mend = mend_of(error, run.runs if run else None)
+        summary, code = str(error), ACT if mend else 1
+        if mend:
+            tell(f"{name}: {error}\n  fix: {mend}, then the same command goes on")
+        else:
+            traceback.print_exc()
+            tell(f"{name}: this is a bug of ours; what is done is kept")
+    if run and run.said:  # there was something to do, or to say
+        told = notify(
+            run.config.runtime.notify, job=name, run=run.name, state=state, summary=summary, folder=run.folder
+        )
+        if told:
+            tell(f"{name}: {told}")
+    return code
 
 
-def _bug(name: str) -> int:
-    traceback.print_exc()
-    print(f"{name}: this is a bug of ours; what is done is kept", file=sys.stderr)
-    return 1
+def mend_of(error: Exception, runs: Path | None) -> str | None:
+    """What the user can do about an error of the disk, or None."""
+    if not isinstance(error, OSError):
+        return None
+    # numpy tells a full disk as "n requested and m written", without a number
+    number = errno.ENOSPC if error.errno is None and "written" in str(error) else error.errno
+    free = f" ({amount(free_bytes(runs))} free in {runs})" if runs else ""
+    return {
+        errno.ENOSPC: f"free disk space where RUNS lies{free}",
+        errno.EDQUOT: f"your disk quota is used up: free space where RUNS lies{free}",
+        errno.EROFS: "RUNS lies on a read-only disk: choose another with RUNS=...",
+        errno.EACCES: "give yourself the right to that path, or choose others with DATA=... RUNS=...",
+        errno.EPERM: "give yourself the right to that path, or choose others with DATA=... RUNS=...",
+    }.get(number or 0)
 
 
-_MENDABLE = {
-    28: "free disk space where RUNS lies",
-    122: "your disk quota is used up: free space where RUNS lies",
-    30: "RUNS lies on a read-only disk: choose another with RUNS=...",
-    13: "give yourself the right to that path, or choose others with DATA=... RUNS=...",
-}
-
-
-def _open_run(job: str, doc: str, extra: Callable[[argparse.ArgumentParser], None] | None) -> Run:
+def open_run(job: str, doc: str, extra: Callable[[argparse.ArgumentParser], None] | None) -> Run:
     parser = argparse.ArgumentParser(prog=f"python -m jobs.{job}", description=doc.splitlines()[0])
     env = os.environ.get
-    parser.add_argument("--config", default=env("CONFIG") or "configs/default.yaml", help="the run's YAML (CONFIG)")
+    parser.add_argument(
+        "--config",
+        default=env("CONFIG"),
+        help="the run's YAML (CONFIG); default: as RUN had it, or configs/default.yaml",
+    )
     parser.add_argument("--run", default=env("RUN"), help="name of the run (RUN); default: the config's file name")
     parser.add_argument(
         "--data", default=env("DATA"), help="the corpus, read only (DATA); default: as prepared, or data"
@@ -144,20 +166,38 @@ def _open_run(job: str, doc: str, extra: Callable[[argparse.ArgumentParser], Non
         raise UserError(f"DEVICE={args.device} is no device", "DEVICE=auto, cpu or cuda")
     if args.device is not None:
         overrides["runtime.device"] = args.device
-    path = Path(args.config)
+    gpu, most = env("GPU") or None, _whole("MAX_GPUS")
+    if gpu not in (None, "wait"):
+        raise UserError(f"GPU={gpu} is nothing we know", "GPU=wait waits for a free one; CUDA_VISIBLE_DEVICES chooses")
+    if gpu:
+        overrides["runtime.gpu_wait"] = True
+    if most is not None:
+        overrides["runtime.max_gpus"] = most
+    path = _config_path(args)
     config = load_config(path, overrides)
     one_thread_each()
     lower_priority(config.runtime.nice)
-    stop = StopFlag()
-    stop.listen()
+    if os.getsid(0) == os.getpid():  # a session of our own, no shell in it
+        lower_autogroup(config.runtime.nice)
+    STOP.listen()
+    STOP.watch(config.runtime.grace_s)
     name, runs = args.run or path.stem, Path(args.runs)
     if Path(name).name != name or name in ("stages", ".", ".."):
         raise UserError(f"RUN={name} is no name for a run", "use letters, digits, '-' and '_'")
     known = (read_json(runs / name / "corpus.json") or {}).get("data")
     data = args.data or (os.path.normpath(runs / name / known) if known else "data")
-    run = Run(name, config, path, Path(data), runs, stop)
+    run = Run(name, config, path, Path(data), runs, STOP)
+    run.stop.leave()
     run.note_config()
     return run
+
+
+def _config_path(args: argparse.Namespace) -> Path:
+    """CONFIG; else the one that the run named by RUN was given last, so that a run goes on as it is."""
+    if args.config:
+        return Path(args.config)
+    last = Path(args.runs) / args.run / "config.yaml" if args.run else None
+    return last if last and last.exists() else Path("configs/default.yaml")
 
 
 def _extra_values(args: argparse.Namespace) -> dict[str, Any]:

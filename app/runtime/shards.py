@@ -5,6 +5,8 @@ never data. The receipt is the only mark of "done" and the resume journal; it
 holds no times, so that a broken run and an unbroken one leave the same bytes.
 """
 
+import errno
+import os
 import secrets
 import shutil
 import socket
@@ -14,7 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.runtime.faults import passing
 from app.runtime.files import read_json, read_lines, sha256_of, sync, write_json, write_lines
+from app.runtime.seat import take_in_hand
+from app.runtime.steps import step
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,17 @@ class Draft:
     path: Path
     manifest: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
+    shrink: int = 1  # work with so many times fewer clips at a time than the config says
+    given_up: dict[str, tuple[str, str]] = field(default_factory=dict)  # clips not to touch: id -> (cause, detail)
+
+    def each(self, shard: Shard) -> Iterator[dict[str, Any]]:
+        """The rows to do, one after another, the job knowing which; those given up are failed here."""
+        for number, row in enumerate(shard.rows):
+            if row["id"] in self.given_up:
+                self.fail(row, *self.given_up[row["id"]])
+                continue
+            take_in_hand(number)
+            yield row
 
     def done(self, row: dict[str, Any]) -> None:
         self.manifest.append(row)
@@ -53,35 +69,45 @@ class Draft:
 def commit(shards: Path, name: str) -> Iterator[Draft]:
     """A draft that becomes shards/NAME when the block ends, and nothing when it raises."""
     shards.mkdir(parents=True, exist_ok=True)
-    draft = Draft(shards / f".draft@{socket.gethostname()}@{name}@{secrets.token_hex(6)}")
+    draft = Draft(shards / f".draft@{socket.gethostname()}@{name}@{os.getpid()}-{secrets.token_hex(6)}")
     draft.path.mkdir()
     try:
         yield draft
-        write_lines(draft.path / "manifest.jsonl", draft.manifest)
-        write_lines(draft.path / "failed.jsonl", draft.failed)
-        files = sorted(path for path in draft.path.rglob("*") if path.is_file())
-        receipt = {
-            "shard": name,
-            "clips": len({row.get("recording", row["id"]) for row in draft.manifest}),
-            "rows": len(draft.manifest),
-            "failed": len(draft.failed),
-            "files": {
-                str(path.relative_to(draft.path)): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-                for path in files
-            },
-        }
-        for path in files:
-            sync(path)
-        write_json(draft.path / "receipt.json", receipt)
-        try:
-            draft.path.rename(shards / name)
-        except OSError:
-            if receipt_of(shards, name) is None:  # not a shard: the torso of a broken copy, set aside
-                (shards / name).rename(shards / f".torso@{name}@{secrets.token_hex(6)}")
-                draft.path.rename(shards / name)
-        sync(shards)
+        with step("save"):
+            _save(draft, shards, name)
     finally:
         shutil.rmtree(draft.path, ignore_errors=True)
+
+
+def _save(draft: Draft, shards: Path, name: str) -> None:
+    write_lines(draft.path / "manifest.jsonl", draft.manifest)
+    write_lines(draft.path / "failed.jsonl", draft.failed)
+    files = sorted(path for path in draft.path.rglob("*") if path.is_file())
+    receipt = {
+        "shard": name,
+        "clips": len({row.get("recording", row["id"]) for row in draft.manifest}),
+        "rows": len(draft.manifest),
+        "failed": len(draft.failed),
+        "files": {
+            str(path.relative_to(draft.path)): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            for path in files
+        },
+    }
+    for path in files:
+        passing("shard file synced")
+        sync(path)
+    write_json(draft.path / "receipt.json", receipt)
+    passing("shard before its rename")
+    try:
+        draft.path.rename(shards / name)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        if receipt_of(shards, name) is None:  # not a shard: the torso of a broken copy, set aside
+            (shards / name).rename(shards / f".torso@{name}@{secrets.token_hex(6)}")
+            draft.path.rename(shards / name)
+    passing("shard renamed")
+    sync(shards)
 
 
 def receipt_of(shards: Path, name: str) -> dict[str, Any] | None:
@@ -103,6 +129,12 @@ def clear_drafts(shards: Path, locked: bool) -> None:
     if locked:
         for draft in shards.glob(f".draft@{socket.gethostname()}@*"):
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def clear_draft_of(shards: Path, pid: int | None) -> None:
+    """Removes what a worker of this host left that is known to be dead."""
+    for draft in shards.glob(f".draft@{socket.gethostname()}@*@{pid}-*"):
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def cut(rows: list[dict[str, Any]], size: int) -> list[Shard]:

@@ -1,18 +1,24 @@
 """What a job is doing, for `make status` and for the next reader: one small file a task, renewed by a heartbeat."""
 
+import contextlib
 import os
 import socket
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from app.runtime.files import read_json, write_json
-from app.runtime.machine import used_megabytes
+from app.runtime.machine import gpu_megabytes, used_megabytes
+from app.runtime.steps import taken_steps
 
 STALE_S = 60.0
+SHARDS_TIMED = 100  # the first ones, each by itself: `make estimate` looks at them
+RUNNING, YIELDING, WAITING = "running", "yielding to others", "waiting for GPU"
+ALIVE = (RUNNING, YIELDING, WAITING)
 
 
 class Status:
@@ -25,11 +31,15 @@ class Status:
         self._started = time.monotonic()
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
+        self.used_mb, self.measured = 0.0, 0  # memory of all our processes, and how often it was looked at
+        self.worker_mb = 0.0  # of the largest of them, but for this one
         self.values: dict[str, Any] = {
             "job": job,
             "task": task,
-            "state": "running",
+            "state": RUNNING,
+            "note": "",
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "started": time.time(),
@@ -39,45 +49,75 @@ class Status:
             "clips": 0,
             "failed": 0,
             "rate": 0.0,
+            "busy_s": 0.0,
+            "steps": {},
+            "shard_s": {},
+            "gpu_mb": 0.0,
             "eta_s": None,
             "peak_mb": float(before.get("peak_mb", 0.0)),
         }
 
-    def start(self, every_s: float) -> None:
-        self._write()
-        self._thread = threading.Thread(target=self._beat, args=(every_s,), daemon=True)
+    def rename(self, task: str) -> None:
+        """Another task's file than the usual one, where several may be at work."""
+        self.path = self.path.with_name(f"{task}.json")
+        self.update(task=task)
+
+    def start(self, every_s: float, look: Callable[[], dict[str, Any]] = dict) -> None:
+        """Renews the file each every_s; `look` gives values that are to be looked up each time."""
+        self._write(look())
+        self._thread = threading.Thread(target=self._beat, args=(every_s, look), daemon=True)
         self._thread.start()
 
     def update(self, **values: Any) -> None:
         with self._lock:
             self.values.update(values)
 
+    def spend(self, busy_s: float, steps: Mapping[str, float], shard: str = "") -> None:
+        """Adds to what the work itself took, over all workers, and to its steps by name (seconds)."""
+        with self._lock:
+            if shard and len(self.values["shard_s"]) < SHARDS_TIMED:
+                self.values["shard_s"][shard] = round(busy_s, 3)
+            self.values["busy_s"] = round(self.values["busy_s"] + busy_s, 3)
+            known = self.values["steps"]
+            self.values["steps"] = {n: round(known.get(n, 0.0) + steps.get(n, 0.0), 3) for n in {**known, **steps}}
+
+    def held_on_gpu(self, megabytes: float) -> None:
+        """All our processes together may have held so much there."""
+        with self._lock:
+            self.values["gpu_mb"] = round(max(self.values["gpu_mb"], megabytes), 1)
+
     def end(self, state: str, note: str = "") -> None:
         self._stop.set()
-        if self._thread:
+        if self._thread and self._thread is not threading.current_thread():
             self._thread.join()
-        self.update(state=state, note=note, eta_s=None)
-        self._write()
+        self.spend(0.0, taken_steps())  # of this process
+        self._write({"state": state, "note": note, "eta_s": None})
 
-    def _beat(self, every_s: float) -> None:
+    def _beat(self, every_s: float, look: Callable[[], dict[str, Any]]) -> None:
         while not self._stop.wait(every_s):
-            try:
-                self._write()
-            except OSError:
-                pass  # a full disk for a moment must not make a living job look dead; the work itself will tell
+            self._write(look())
 
-    def _write(self) -> None:
+    def _write(self, values: dict[str, Any]) -> None:
+        me, *others = used_megabytes()
+        self.used_mb, self.measured = me + sum(others), self.measured + 1
+        self.worker_mb = max([self.worker_mb, *others])
+        self.held_on_gpu(gpu_megabytes())
         self.update(
+            **values,
             updated=time.time(),
             seconds=round(self._spent_before + time.monotonic() - self._started, 2),
-            peak_mb=round(max(self.values["peak_mb"], used_megabytes()), 1),
+            used_mb=round(self.used_mb, 1),
+            worker_mb=round(self.worker_mb, 1),
+            peak_mb=round(max(self.values["peak_mb"], self.used_mb), 1),
         )
         with self._lock:
-            write_json(self.path, self.values)
+            now = {**self.values, "shard_s": dict(self.values["shard_s"])}
+        with self._writing, contextlib.suppress(OSError):
+            write_json(self.path, now)  # a full disk must not make a living job look dead; the work itself will tell
 
 
 def read_status(folder: Path) -> list[dict[str, Any]]:
-    """Every task's status; a job that says "running" and is not there any more is called stale."""
+    """Every task's status; a job that says it is alive and is not there any more is called stale."""
     found = []
     for path in sorted(folder.glob("status/*.json")):
         values = read_json(path)
@@ -88,7 +128,7 @@ def read_status(folder: Path) -> list[dict[str, Any]]:
 
 
 def _is_stale(values: dict[str, Any]) -> bool:
-    if values["state"] != "running":
+    if values["state"] not in ALIVE:
         return False
     if values["host"] == socket.gethostname() and not psutil.pid_exists(values["pid"]):
         return True

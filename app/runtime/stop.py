@@ -1,15 +1,24 @@
-"""The polite end: TERM, INT, USR2 or a STOP file raise one flag; the job looks at it between clips and steps."""
+"""The polite end: TERM, INT, HUP, USR2 or a STOP file raise one flag; the job looks at it between clips and steps.
 
+A job that does not come by to look is ended when its grace is over, with the same exit
+code: whatever moment that is, what was committed stays.
+"""
+
+import contextlib
 import os
+import select
 import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
 from app.errors import STOPPED, Stopped
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 SECOND_INT_S = 2.0
+LOOK_S = 0.5  # how often the watch looks for a STOP file
 
 
 class StopFlag:
@@ -19,11 +28,22 @@ class StopFlag:
         self.reason = ""
         self.since = 0.0
         self.folders: list[Path] = []
-        self._last_int = 0.0
+        self.at_the_end: list[Callable[[], None]] = []  # called by the watch before it ends the process
+        self._saving = 0
+        self._wake = -1
 
     def listen(self) -> None:
+        """Takes the stop signals. nohup's ignored HUP stays ignored."""
+        self._wake, written = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # told at once, even while the main thread is inside a long computation
+        signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
-            signal.signal(number, self._on_signal)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+
+    def watch(self, grace_s: float) -> None:
+        """From now on the process leaves grace_s after it was told to stop, at the latest; a save is let end."""
+        threading.Thread(target=self._watch, args=(grace_s,), daemon=True, name="grace").start()
 
     def __bool__(self) -> bool:
         if not self.reason:
@@ -41,9 +61,39 @@ class StopFlag:
         if not self.reason:
             self.reason, self.since = reason, time.monotonic()
 
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """What is begun within is ended, though the grace may be over."""
+        self._saving += 1
+        try:
+            yield
+        finally:
+            self._saving -= 1
+
+    def _watch(self, grace_s: float) -> None:
+        while not self.reason:
+            if self._wake >= 0 and select.select([self._wake], [], [], LOOK_S)[0]:
+                numbers = os.read(self._wake, 64)
+                asked = [signal.Signals(n).name for n in numbers if n in STOP_SIGNALS]
+                if asked:
+                    self.raise_it(asked[0])
+            elif self._wake < 0:
+                time.sleep(LOOK_S)
+            bool(self)  # a STOP file
+        time.sleep(max(0.0, self.since + grace_s - time.monotonic()))
+        while self._saving:
+            time.sleep(0.05)
+        for call in self.at_the_end:
+            with contextlib.suppress(Exception):
+                call()
+        os._exit(STOPPED)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         # torchrun forwards TERM twice, a terminal sends INT to the whole group: only a late second INT cuts short
         if number == signal.SIGINT and self.reason and now - self.since >= SECOND_INT_S:
             os._exit(STOPPED)
         self.raise_it(signal.Signals(number).name)
+
+
+STOP = StopFlag()  # of this process, where it is a job

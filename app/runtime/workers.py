@@ -1,113 +1,278 @@
-"""A few processes that compute shards. The parent counts, logs and listens; only workers touch audio.
+"""A few processes that compute shards. The job counts, logs, listens and watches; only workers touch audio.
 
-A worker does a whole shard and commits it itself. One that dies (segfault, OOM
-killer) costs its shard one more try; what was committed stays committed.
+A worker does a whole shard and commits it itself. One that is killed costs its shard
+another try, with fewer clips at a time; one that crashes or hangs costs the clip it had
+in hand, if that clip does it twice. What was committed stays committed.
 """
 
+import contextlib
+import math
 import multiprocessing as mp
-import os
 import signal
-import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from app.errors import Stopped, UserError
-from app.runtime.shards import Shard, commit
+from app.runtime.seat import NOTHING, Seat
+from app.runtime.shards import Shard, clear_draft_of, receipt_of
 from app.runtime.stop import STOP_SIGNALS, StopFlag
+from app.runtime.worker import Done, Order, ShardWork, do_shard, worker_main
 
-ShardWork = Callable[..., None]  # (shard, out, **args): fills the draft
-TRIES = 3
-_stop_event: Event | None = None
-
-
-def leave_if_stopped() -> None:
-    """Called by workers between clips: raises Stopped, which drops the draft, once the parent was told to stop."""
-    if _stop_event is not None and _stop_event.is_set():
-        raise Stopped
+KILLS = 8  # a shard whose worker was killed so often is too much for this machine
+KILLS_OF_ONE_CLIP = 4
+LOOK_S = 0.1
+FINISH_SHARE = 0.6  # of the grace, in which a shard may still be finished
+End = Literal["killed", "memory", "hung", "crashed"]
 
 
-def run_shards(
-    work: ShardWork, todo: list[Shard], shards: Path, args: dict[str, Any], workers: int, stop: StopFlag, preload: str
-) -> Iterator[tuple[str, int, int]]:
-    """Computes `todo` in `workers` processes; yields (shard, clips, failed) as each is committed.
+@dataclass
+class Task:
+    """A shard and its history."""
 
-    Ends early, without an error, when `stop` is raised: what is in hand is dropped
-    at the next clip and done again next time. Raises UserError when a shard killed
-    its worker three times; an exception in `work` is passed on as it is.
+    order: Order
+    kills: int = 0
+    marks: Counter[str] = field(default_factory=Counter)  # clips in hand when a worker crashed or hung
+    killed_at: Counter[str] = field(default_factory=Counter)
+
+
+class Worker:
+    """One process, seen from the job."""
+
+    def __init__(self, context: Any, alive: Connection, bytes_per_s: float) -> None:
+        self.seat = Seat(context)
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=worker_main, args=(theirs, alive, self.seat, bytes_per_s), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.task: Task | None = None
+        self.began = self.breathed = 0.0
+        self.ticks = 0
+        self.end: End | None = None  # why we ended it
+
+    def give(self, task: Task, work: ShardWork, shards: Path, args: dict[str, Any]) -> None:
+        self.task, self.began, self.breathed = task, time.monotonic(), time.monotonic()
+        self.seat.drop = False
+        with contextlib.suppress(BrokenPipeError):  # it is dead already: that is seen next
+            self.pipe.send((work, task.order, shards, args))
+
+    def answer(self) -> tuple[Any, ...] | None:
+        """What it has sent, if it has."""
+        try:
+            found: tuple[Any, ...] | None = self.pipe.recv() if self.pipe.poll() else None
+            return found
+        except (EOFError, OSError):
+            self.process.join(5.0)  # its end of the pipe is closed: it has died
+            return None
+
+    def hung(self, seconds: float) -> bool:
+        """It has had one clip in hand for longer than that, without a breath."""
+        now, ticks = time.monotonic(), self.seat.ticks
+        if ticks != self.ticks or self.seat.waiting or self.seat.row == NOTHING:
+            self.ticks, self.breathed = ticks, now
+        return self.task is not None and now - self.breathed > seconds
+
+    def left_s(self) -> float:
+        """Seconds until its shard is done, as far as one can tell."""
+        rows, row = len(self.task.order.shard.rows) if self.task else 0, self.seat.row
+        if row == NOTHING:
+            return 0.0 if time.monotonic() - self.began > 1 else math.inf  # it is saving, or has hardly begun
+        return (time.monotonic() - self.began) / (row + 1) * (rows - row)
+
+    def kill(self, end: End) -> None:
+        self.end = end
+        self.process.kill()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+@dataclass
+class Crew:
+    """How the workers of a job work.
+
+    workers: processes at most. allowed: how many of them may work just now. say: tells a line.
+    grace_s, clip_seconds, bytes_per_s: as in the config. preload: the module whose import is dear.
     """
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload([preload])  # libraries are loaded once and shared by all workers
-    _start_helpers()
-    event = context.Event()
-    alive, held = context.Pipe(duplex=False)  # closes when this process dies, however it dies
-    waiting, deaths = list(reversed(todo)), dict.fromkeys((shard.name for shard in todo), 0)
-    with alive, held:
-        while waiting and not stop:
-            pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(event, alive))
-            running: dict[Future[tuple[str, int, int]], Shard] = {}
+
+    workers: int
+    stop: StopFlag
+    preload: str
+    say: Callable[[str], None]
+    allowed: Callable[[], int]
+    over_memory: Callable[[], bool]  # all processes together hold more than they may
+    grace_s: float = 20.0
+    clip_seconds: float = 300.0
+    bytes_per_s: float = 0.0
+
+    def run(self, work: ShardWork, todo: list[Shard], shards: Path, args: dict[str, Any]) -> Iterator[Done]:
+        """Yields each shard as it is committed; ends early, without an error, when told to stop.
+
+        Raises UserError when the machine has no room for a shard even at its smallest; an exception
+        in `work` is passed on as it is.
+        """
+        self.context = mp.get_context("forkserver")
+        self.context.set_forkserver_preload([self.preload])  # libraries are loaded once and shared by all workers
+        _start_helpers()
+        self.seats = self.workers  # fewer, once the memory has shown to be short
+        self.queue = deque(Task(Order(shard)) for shard in todo)
+        self.crew: list[Worker] = []
+        alive, held = self.context.Pipe(duplex=False)  # closes when this process dies, however it dies
+        with alive, held:
             try:
-                while (waiting or running) and not (stop and not running):
-                    while waiting and len(running) < workers and not stop:
-                        # taken from the list once it is handed over: a broken pool refuses it
-                        running[pool.submit(_do_shard, work, waiting[-1], shards, args)] = waiting[-1]
-                        waiting.pop()
-                    if stop:
-                        event.set()
-                    finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        try:
-                            yield future.result()
-                        except Stopped:
-                            pass
-                        # only now: a broken pool must still know what it held
-                        running.pop(future)
-            except BrokenProcessPool:
-                lost = list(running.values())
-                for shard in lost:
-                    deaths[shard.name] += 1
-                    if deaths[shard.name] >= TRIES:
-                        raise UserError(
-                            f"shard {shard.name} ({shard.rows[0]['id']} ... {shard.rows[-1]['id']}): "
-                            f"its worker was killed {TRIES} times, out of memory or by a crash in a library",
-                            "free memory, or use fewer WORKERS",
-                        ) from None
-                waiting += reversed(lost)
-                time.sleep(1.0)
+                while (self.queue and not self.stop) or self._busy():
+                    may_work = min(self.seats, self.allowed())
+                    for place, worker in enumerate(self._busy()):
+                        worker.seat.hold = place >= may_work and not self.stop
+                    if self.stop:
+                        self._wind_down()
+                    else:
+                        self._hand_out(may_work, work, shards, args, alive)
+                        yield from self._done_by_others(shards)
+                        if self.over_memory():
+                            self._end_the_largest()
+                    yield from self._listen(shards)
             finally:
-                event.set()
-                pool.shutdown(wait=True, cancel_futures=True)
-                if not stop:
-                    event.clear()
+                for worker in self.crew:
+                    worker.close()
+
+    def _busy(self) -> list[Worker]:
+        return [worker for worker in self.crew if worker.task]
+
+    def _hand_out(self, may_work: int, work: ShardWork, shards: Path, args: dict[str, Any], alive: Connection) -> None:
+        while self.queue and len(busy := self._busy()) < may_work:
+            if busy and any(task.kills >= 2 for task in (self.queue[0], *(w.task for w in busy if w.task))):
+                return  # it was too much twice: it is tried alone
+            worker = next((worker for worker in self.crew if not worker.task), None)
+            if worker is None:
+                worker = Worker(self.context, alive, self.bytes_per_s / self.workers)
+                self.crew.append(worker)
+            worker.give(self.queue.popleft(), work, shards, args)
+
+    def _done_by_others(self, shards: Path) -> Iterator[Done]:
+        """Where locks do not work another job may be at the same stage: what it has committed is not done again."""
+        while self.queue and (receipt := receipt_of(shards, self.queue[0].order.shard.name)):
+            task = self.queue.popleft()
+            yield Done(task.order.shard.name, receipt["clips"], receipt["failed"])
+
+    def _listen(self, shards: Path) -> Iterator[Done]:
+        wait([w.pipe for w in self.crew] + [w.process.sentinel for w in self.crew], LOOK_S)
+        for worker in list(self.crew):
+            if (answer := worker.answer()) and (result := self._answer(worker, answer)):
+                yield result
+            if worker.hung(self.clip_seconds):
+                worker.kill("hung")
+                worker.process.join()
+            if not worker.process.is_alive():
+                self.crew.remove(worker)
+                worker.close()
+                clear_draft_of(shards, worker.process.pid)
+                if worker.task:
+                    self._lost(worker, worker.task)
+
+    def _answer(self, worker: Worker, answer: tuple[Any, ...]) -> Done | None:
+        task, worker.task = worker.task, None
+        assert task is not None
+        if answer[0] == "done":
+            done: Done = answer[1]
+            return done
+        if answer[0] == "error":
+            answer[1].add_note(f"in a worker:\n{answer[2]}")
+            raise answer[1]
+        if answer[0] == "memory":
+            worker.task = task
+            worker.kill("memory")
+            worker.process.join()
+        return None  # dropped: done again next time
+
+    def _lost(self, worker: Worker, task: Task) -> None:
+        """A worker died over this task: whose fault was it, and how does it go on?"""
+        order, code = task.order, worker.process.exitcode or 0
+        row = worker.seat.row
+        clip = order.shard.rows[row]["id"] if 0 <= row < len(order.shard.rows) else None
+        end = worker.end or ("killed" if code == -signal.SIGKILL else "crashed")
+        where = f"shard {order.shard.name}" + (f", clip {clip}" if clip else "")
+        if end in ("crashed", "hung") and clip:
+            task.marks[clip] += 1
+            cause = f"crashed ({_name_of(code)})" if end == "crashed" else f"hung for {self.clip_seconds:g} s"
+            if task.marks[clip] == 1:
+                self.say(f"{where}: its worker {cause}; it is marked and tried once more at the end")
+            else:
+                order.given_up[clip] = (end, f"its worker {cause} twice")
+                self.say(f"{where}: its worker {cause} again; the clip is given up")
+        else:
+            task.kills += 1
+            order.shrink *= 2
+            task.killed_at[clip or ""] += 1
+            why = {"memory": "used more than its share of memory", "killed": "was killed (out of memory?)"}
+            self.say(f"{where}: its worker {why.get(end, 'died')}; tried again with fewer clips at a time")
+            if clip and task.killed_at[clip] >= KILLS_OF_ONE_CLIP:
+                order.given_up[clip] = ("killed", f"its worker was killed {KILLS_OF_ONE_CLIP} times")
+                self.say(f"{where}: the clip is given up")
+            elif task.kills >= KILLS:
+                raise UserError(
+                    f"{where}: its worker was killed {KILLS} times, out of memory or by a crash in a library",
+                    "free memory, use fewer WORKERS, or raise runtime.memory_gb",
+                )
+        self.queue.append(task)
+
+    def _end_the_largest(self) -> None:
+        """Gives memory back: the worker that holds most ends, and from now on one fewer works, if there are several."""
+        busy = self._busy()
+        if not busy:
+            return
+        largest = max(busy, key=lambda worker: _resident(worker.process.pid))
+        largest.kill("memory")
+        largest.process.join()
+        if len(busy) > 1:
+            self.seats = len(busy) - 1
+            self.say(f"over runtime.memory_gb: {self.seats} of {self.workers} workers go on")
+
+    def _wind_down(self) -> None:
+        """Told to stop: a shard that can be finished in time is, the others are dropped at their next clip."""
+        left = self.stop.since + self.grace_s * FINISH_SHARE - time.monotonic()
+        for worker in self._busy():
+            if worker.left_s() > left:
+                worker.seat.drop = True
 
 
-def run_here(
-    work: ShardWork, todo: list[Shard], shards: Path, args: dict[str, Any], stop: StopFlag
-) -> Iterator[tuple[str, int, int]]:
-    """As run_shards, in this very process; `work` asks `args` for the stop flag itself if its shards are long."""
+def run_here(work: ShardWork, todo: list[Shard], shards: Path, args: dict[str, Any], stop: StopFlag) -> Iterator[Done]:
+    """As Crew.run, in this very process, for work that holds a GPU or is done in a moment."""
     for shard in todo:
         if stop:
             return
-        yield _do_shard(work, shard, shards, args)
+        try:
+            done = do_shard(work, Order(shard), shards, args)
+        except Stopped:
+            return
+        yield done
 
 
-def _do_shard(work: ShardWork, shard: Shard, shards: Path, args: dict[str, Any]) -> tuple[str, int, int]:
-    with commit(shards, shard.name) as out:
-        work(shard, out, **args)
-        out.account_for(shard)
-    return shard.name, len(shard.rows) - len(out.failed), len(out.failed)
+def _resident(pid: int | None) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def _name_of(code: int) -> str:
+    try:
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    except ValueError:
+        return f"signal {-code}"
 
 
 def _start_helpers() -> None:
     """Starts multiprocessing's own two processes deaf to the stop signals, which a terminal sends to the whole group.
 
-    They inherit the blocked signals, and so do the workers: the parent hears and tells them.
+    They inherit the blocked signals, and so do the workers: the job hears and tells them.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
@@ -116,17 +281,3 @@ def _start_helpers() -> None:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker(event: Event, alive: Connection) -> None:
-    global _stop_event
-    _stop_event = event
-    threading.Thread(target=_leave_with_parent, args=(alive,), daemon=True).start()
-
-
-def _leave_with_parent(alive: Connection) -> None:
-    """A worker whose parent was killed must not stay behind, holding memory that is somebody else's."""
-    try:
-        alive.recv_bytes()
-    except (EOFError, OSError):
-        os._exit(1)

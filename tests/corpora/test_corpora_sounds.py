@@ -21,8 +21,8 @@ def stage(tmp_path):
     """Three shards, the last without any noise; (folder, id -> samples)."""
     written = {}
     for shard, (lengths, segments) in enumerate([([5, 0, 7000], [300, 9]), ([1, 80000], [40]), ([33], [])]):
-        voices, bank = SoundWriter(), SoundWriter()
         with commit(tmp_path / "shards", f"{shard:05d}") as out:
+            voices, bank = SoundWriter(out.path / "audio.npy"), SoundWriter(out.path / "noise.npy")
             for n, samples in enumerate(waveforms(shard, lengths)):
                 id = f"clip{shard}{n}"
                 out.done(voices.add({"id": id, "split": "train"}, samples))
@@ -31,8 +31,7 @@ def stage(tmp_path):
                 id = f"clip{shard}0@{n}"
                 bank.add({"id": id, "split": "train"}, samples)
                 written[id] = samples
-            voices.save(out.path / "audio.npy")
-            bank.save(out.path / "noise.npy")
+            voices.close(), bank.close()
             write_lines(out.path / "noise.jsonl", bank.rows)
     return tmp_path, written
 
@@ -65,11 +64,9 @@ def test_an_unknown_sound_is_an_error(stage):
 
 
 def test_reading_one_clip_does_not_read_its_shard(tmp_path):
-    writer = SoundWriter()
-    with commit(tmp_path / "shards", "00000") as out:
+    with commit(tmp_path / "shards", "00000") as out, SoundWriter(out.path / "audio.npy") as writer:
         for n in range(20):
             out.done(writer.add({"id": str(n)}, np.full(500_000, n / 100, np.float32)))
-        writer.save(out.path / "audio.npy")
     sounds = Sounds(tmp_path)
     tracemalloc.start()
     samples = sounds("19")

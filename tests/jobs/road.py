@@ -22,7 +22,7 @@ mix: {train_clips: 96, valid_clips: 48, shard_clips: 60}
 extract: {mel_hz: [40, 7600], shard_clips: 32}
 train: {epochs: 2, batch_clips: 16, cnn_channels: [4, 8], rnn_hidden: 8}
 evaluate: {bootstrap: 20}
-runtime: {nice: 0}
+runtime: {nice: 0, yield_to_others: false}
 """
 
 BROKEN = {  # id -> cause in failed.jsonl

@@ -1,0 +1,171 @@
+"""A worker may be killed, crash, hang or take too much: that costs a try, a clip or a worker, never the job."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import psutil
+import pytest
+
+from app.errors import Stopped
+from app.runtime.job import counts, is_complete, open_job
+from app.runtime.shards import cut, rows_of
+from app.runtime.status import read_status
+from tests.runtime.work import double, hungry, long_clip, out_of_memory, poisoned
+
+SPEC = {"job": "double", "version": 1, "config": {}, "inputs": {}}
+ROWS = [{"id": str(n)} for n in range(12)]
+
+
+def do(run, work=double, shards=None, **args):
+    with open_job(run, "double", SPEC) as job:
+        job.run(work, shards or cut(ROWS, 3), preload="json", row_bytes=lambda row: 100, **args)
+    return job
+
+
+def test_a_clip_that_crashes_or_hangs_its_decoder_costs_that_clip_by_name(a_run, tmp_path, capfd):
+    """The decoder is a stub: one that segfaults and hangs when it is asked to cannot be had otherwise."""
+    note = tmp_path / "tried"
+    run = a_run(**{"runtime.clip_seconds": 1.0})
+    job = do(run, work=poisoned, segfault=("4", "5"), hang=("7",), note=str(note))
+    assert is_complete(job.folder) and counts(job.folder) == (9, 3)
+    failed = {row["id"]: (row["cause"], row["detail"]) for row in rows_of(job.folder, "failed")}
+    assert failed == {
+        "4": ("crashed", "its worker crashed (SIGSEGV) twice"),
+        "5": ("crashed", "its worker crashed (SIGSEGV) twice"),
+        "7": ("hung", "its worker hung for 1 s twice"),
+    }
+    tried = note.read_text().split()
+    assert [tried.count(clip) for clip in ("4", "5", "7")] == [2, 2, 2]
+    # tried once more at the end: after the clips of all other shards
+    assert tried.index("11") < len(tried) - 1 - tried[::-1].index("4")
+    told = capfd.readouterr().err
+    assert "shard 00001, clip 4: its worker crashed (SIGSEGV); it is marked and tried once more at the end" in told
+
+
+def test_a_long_clip_that_breathes_does_not_hang(a_run):
+    job = do(a_run(**{"runtime.clip_seconds": 0.5}), work=long_clip, shards=cut(ROWS[:2], 1), seconds=1.5)
+    assert counts(job.folder) == (2, 0)
+
+
+def test_a_worker_that_takes_too_much_memory_costs_a_try_with_fewer_clips(a_run, capfd):
+    """Two shards of 12 clips at 30 MB each: 360 MB are too much, 180 MB too, 90 MB are not."""
+    run = a_run(**{"runtime.memory_gb": 0.25, "runtime.heartbeat_s": 0.2})
+    rows = [{"id": str(n)} for n in range(24)]
+    job = do(run, work=hungry, shards=cut(rows, 12), most_mb=100)
+    assert counts(job.folder) == (24, 0)
+    assert all(row["at_once"] <= 3 for row in rows_of(job.folder))
+    told = capfd.readouterr().err
+    assert "used more than its share of memory; tried again with fewer clips at a time" in told
+
+
+def test_memory_that_python_cannot_have_is_a_try_with_fewer_clips_too(a_run):
+    assert counts(do(a_run(), work=out_of_memory).folder) == (12, 0)
+
+
+def test_told_to_stop_a_shard_that_can_be_finished_in_time_is_finished(a_run):
+    run = a_run(**{"runtime.workers": 1})
+    threading.Timer(1.5, run.stop.raise_it, ("SIGTERM",)).start()
+    with pytest.raises(Stopped):
+        do(run, shards=cut(ROWS, 6), pause_s=0.5)
+    folder = next((run.runs / "stages").iterdir())
+    assert counts(folder) == (6, 0)  # at 1.5 s it was in the middle of its first shard
+
+
+def test_a_shard_that_would_take_longer_than_the_grace_is_dropped_at_its_next_clip(a_run):
+    run = a_run(**{"runtime.workers": 1, "runtime.grace_s": 2.0})
+    threading.Timer(1.5, run.stop.raise_it, ("SIGTERM",)).start()
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        do(run, shards=cut(ROWS, 12), pause_s=1.0)
+    assert time.monotonic() - began < 8  # all clips take 12
+    folder = next((run.runs / "stages").iterdir())
+    assert counts(folder) == (0, 0) and not list(folder.glob("shards/.draft*"))
+
+
+def test_paused_workers_go_on_when_the_others_have_left(a_run):
+    run = a_run()
+    with open_job(run, "double", SPEC) as job:
+        job.neighbours.allowed = 0  # as if others used all cores
+        threading.Timer(2.0, setattr, (job.neighbours, "allowed", 2)).start()
+        began = time.monotonic()
+        job.run(double, cut(ROWS, 3), preload="json", row_bytes=lambda row: 100)
+        assert time.monotonic() - began >= 2.0
+    assert is_complete(job.folder)
+
+
+def test_the_last_shards_are_not_forgotten_when_fewer_workers_may_work(a_run):
+    run = a_run()
+    with open_job(run, "double", SPEC) as job:
+        threading.Timer(1.0, setattr, (job.neighbours, "allowed", 1)).start()
+        job.run(double, cut(ROWS, 6), preload="json", row_bytes=lambda row: 100, pause_s=0.3)
+    assert is_complete(job.folder)
+
+
+def test_the_forkserver_killed_costs_no_data(a_run):
+    run = a_run()
+
+    def kill_the_forkserver():
+        for child in psutil.Process().children():
+            if "forkserver" in " ".join(child.cmdline()):
+                child.kill()
+
+    threading.Timer(1.5, kill_the_forkserver).start()
+    job = do(run, pause_s=0.3)
+    assert counts(job.folder) == (12, 0)
+
+
+DEAF = """
+import sys
+from app.runtime.job import open_job
+from app.runtime.run import job_main
+from app.runtime.shards import cut
+from tests.runtime.work import deaf
+
+def slow(run):
+    "Slow."
+    with open_job(run, "double", {"job": "double", "version": 1, "config": {}, "inputs": {}}) as job:
+        job.run(deaf, cut([{"id": str(n)} for n in range(4)], 2), preload="json", row_bytes=lambda row: 100, seconds=60)
+
+if __name__ == "__main__":
+    sys.exit(job_main(slow))
+"""
+
+
+def test_work_that_does_not_listen_is_ended_when_the_grace_is_over(a_run, tmp_path, deaf_job):
+    run = a_run()
+    job = deaf_job(run, "--set", "runtime.grace_s=2")
+    time.sleep(1.0)
+    os.kill(job.pid, signal.SIGTERM)
+    error = job.communicate(timeout=30)[1]
+    assert job.returncode == 75, error
+    assert "its grace was over" in error and "Traceback" not in error
+    [status] = read_status(next((run.runs / "stages").iterdir()))
+    assert status["state"] == "stopped"
+
+
+@pytest.fixture
+def deaf_job(tmp_path):
+    import sys
+    from pathlib import Path
+
+    script = tmp_path / "slow.py"
+    script.write_text(DEAF)
+    jobs = []
+
+    def start(run, *more):
+        command = [sys.executable, str(script), "--config", str(run.config_path), "--runs", str(run.runs), *more]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        job = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        jobs.append(job)
+        end = time.monotonic() + 30
+        while not any(run.runs.glob("stages/*/shards/.draft*")):
+            assert time.monotonic() < end and job.poll() is None
+            time.sleep(0.05)
+        return job
+
+    yield start
+    for job in jobs:
+        job.kill()
