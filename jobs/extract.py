@@ -54,6 +54,17 @@ def clip_bytes(config: Config) -> float:
     return window_bytes(round(config.mix.window_s * config.sample_rate), config.sample_rate, config.extract) + ROW_BYTES
 
 
+def windows_of(path: Path, config: Config) -> int:
+    """Windows of a recording, as its header has it; 1 where there is none to be read."""
+    import soundfile
+
+    try:
+        seconds = soundfile.info(path).duration
+    except (soundfile.SoundFileError, RuntimeError, OSError):
+        return 1
+    return 1 + max(0, int((seconds - config.infer.overlap_s) / (config.mix.window_s - config.infer.overlap_s)))
+
+
 def gpu_share(run: Run) -> float:
     """Of the GPU's free memory, for each worker."""
     return run.config.runtime.gpu_memory_share / run.workers
@@ -63,9 +74,10 @@ def extract_mixes(shard: Shard, out: Draft, denoised: Path, config: Config, gpu_
     from app.audio.mix import render
     from app.audio.recipe import Recipe
     from app.corpora.sounds import sounds_of
+    from app.learning.lost import leaving_a_lost_gpu
 
     voices, bank = sounds_of(denoised), sounds_of(denoised, "noise")
-    with _writer(out, config, gpu_share) as writer:
+    with leaving_a_lost_gpu(), _writer(out, config, gpu_share) as writer:
         for row in out.each(shard):
             with step("render"):
                 samples = render(Recipe.from_row(row["recipe"]), voices, bank, config.sample_rate)
@@ -79,10 +91,11 @@ def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, gpu
     from app.audio.io import BadClip, load_clip
     from app.corpora.manifest import same_recording
     from app.features.windows import window_starts
+    from app.learning.lost import leaving_a_lost_gpu
 
     rate = config.sample_rate
     size, overlap = round(config.mix.window_s * rate), round(config.infer.overlap_s * rate)
-    with _writer(out, config, gpu_share) as writer:
+    with leaving_a_lost_gpu(), _writer(out, config, gpu_share) as writer:
         for row in out.each(shard):
             try:
                 with step("decode"):

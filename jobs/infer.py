@@ -16,7 +16,7 @@ from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, rows_of
 from app.runtime.steps import step
 from jobs.chain import need, spec_of
-from jobs.extract import PRELOAD, clip_bytes, extract_recordings, gpu_share
+from jobs.extract import PRELOAD, clip_bytes, extract_recordings, gpu_share, windows_of
 from jobs.models import chosen_model, model_mark
 from jobs.terminal import table
 
@@ -89,7 +89,7 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
                 extract_recordings,
                 shards,
                 preload=PRELOAD,
-                row_bytes=lambda row: clip_bytes(run.config),
+                row_bytes=lambda row: windows_of(folder / row["path"], run.config) * clip_bytes(run.config),
                 data=folder,
                 config=run.config,
                 gpu_share=gpu_share(run),
@@ -155,7 +155,7 @@ class Scorer:
         from app.models.registry import build
 
         use_threads(run.workers)
-        self.desk, self.stop = desk, run.stop
+        self.desk = desk
         self.device = device_within(run.config.runtime.device, run.config.runtime.gpu_memory_share)
         self.room = AtOnce(run.config.infer.batch_clips, say=desk.say)
         self.temperature = model["temperature"]
@@ -171,7 +171,7 @@ class Scorer:
         from app.learning.predict import logits_of
         from app.scoring.calibration import apply_temperature
 
-        with leaving_a_lost_gpu(rescue=lambda: self.stop.raise_it("the GPU was lost")):
+        with leaving_a_lost_gpu():
             logits = logits_of(self.network, features, self.room, self.device, self.desk.breathe)
         return apply_temperature(logits, self.temperature)
 

@@ -79,8 +79,8 @@ def worker_main(pipe: Connection, alive: Connection, seat: seats.Seat, bytes_per
             return
         try:
             answer: tuple[Any, ...] = ("done", do_shard(*task))
-        except Stopped:
-            answer = ("dropped",)
+        except Stopped as stopped:
+            answer = ("dropped", str(stopped))
         except MemoryError:
             answer = ("memory",)
         except Exception as error:

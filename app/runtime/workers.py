@@ -190,7 +190,9 @@ class Crew:
             worker.task = task
             worker.kill("memory")
             worker.process.join()
-        return None  # dropped: done again next time
+        if answer[0] == "dropped" and not self.stop:
+            self.stop.raise_it(answer[1] or "a worker left")  # not because we told it: its GPU was lost
+        return None  # done again next time
 
     def _lost(self, worker: Worker, task: Task) -> None:
         """A worker died over this task: whose fault was it, and how does it go on?"""
@@ -250,7 +252,8 @@ def run_here(work: ShardWork, todo: list[Shard], shards: Path, args: dict[str, A
             return
         try:
             done = do_shard(work, Order(shard), shards, args)
-        except Stopped:
+        except Stopped as stopped:
+            stop.raise_it(str(stopped))
             return
         yield done
 
