@@ -26,6 +26,7 @@ from app.runtime.worker import Done, Order, ShardWork, do_shard, worker_main
 
 KILLS = 8  # a shard whose worker was killed so often is too much for this machine
 KILLS_OF_ONE_CLIP = 4
+HIRES = 5  # tries to start a worker
 LOOK_S = 0.1
 FINISH_SHARE = 0.6  # of the grace, in which a shard may still be finished
 End = Literal["killed", "memory", "hung", "crashed"]
@@ -152,9 +153,17 @@ class Crew:
                 return  # it was too much twice: it is tried alone
             worker = next((worker for worker in self.crew if not worker.task), None)
             if worker is None:
-                worker = Worker(self.context, alive, self.bytes_per_s / self.workers)
+                worker = self._hire(alive)
                 self.crew.append(worker)
             worker.give(self.queue.popleft(), work, shards, args)
+
+    def _hire(self, alive: Connection) -> Worker:
+        for _ in range(HIRES):
+            try:
+                return Worker(self.context, alive, self.bytes_per_s / self.workers)
+            except (EOFError, ConnectionError):
+                _start_helpers()  # the forkserver was killed just now
+        return Worker(self.context, alive, self.bytes_per_s / self.workers)
 
     def _done_by_others(self, shards: Path) -> Iterator[Done]:
         """Where locks do not work another job may be at the same stage: what it has committed is not done again."""
