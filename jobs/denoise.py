@@ -38,14 +38,15 @@ def sound_bytes(row: dict[str, Any], rate: int) -> float:
 
 def denoise_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
     """audio.npy and noise.npy: int16 at the run's sample rate, end to end; manifest and noise.jsonl say where."""
-    from app.audio.denoise import gate
-    from app.audio.io import BadClip, load_clip
-    from app.audio.level import active_share
-    from app.audio.noise import speech_free
-    from app.corpora.manifest import same_recording
-    from app.corpora.plan import ACTIVE_STEP_S
-    from app.corpora.sounds import SoundWriter
-    from app.runtime.files import write_lines
+    with step("load libraries"):
+        from app.audio.denoise import gate
+        from app.audio.io import BadClip, load_clip
+        from app.audio.level import active_share
+        from app.audio.noise import speech_free
+        from app.corpora.manifest import same_recording
+        from app.corpora.plan import ACTIVE_STEP_S
+        from app.corpora.sounds import SoundWriter
+        from app.runtime.files import write_lines
 
     how, rate = config.denoise, config.sample_rate
     voices, bank = SoundWriter(out.path / "audio.npy"), SoundWriter(out.path / "noise.npy")

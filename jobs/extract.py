@@ -16,6 +16,7 @@ from jobs.mix import recipes_of
 
 PRELOAD = "app.features.store"
 ROW_BYTES = 1000  # of a manifest line
+BYTES_PER_S = 32_000  # of a recording, for a guess
 
 
 def extract(run: Run) -> None:
@@ -55,13 +56,10 @@ def clip_bytes(config: Config) -> float:
 
 
 def windows_of(path: Path, config: Config) -> int:
-    """Windows of a recording, as its header has it; 1 where there is none to be read."""
-    import soundfile
+    """Windows of a recording, about, from its size alone: headers are for workers, who may fall over them."""
+    from app.audio.io import LONGEST_S
 
-    try:
-        seconds = soundfile.info(path).duration
-    except (soundfile.SoundFileError, RuntimeError, OSError):
-        return 1
+    seconds = min(path.stat().st_size / BYTES_PER_S, LONGEST_S)
     return 1 + max(0, int((seconds - config.infer.overlap_s) / (config.mix.window_s - config.infer.overlap_s)))
 
 
@@ -71,10 +69,11 @@ def gpu_share(run: Run) -> float:
 
 
 def extract_mixes(shard: Shard, out: Draft, denoised: Path, config: Config, gpu_share: float) -> None:
-    from app.audio.mix import render
-    from app.audio.recipe import Recipe
-    from app.corpora.sounds import sounds_of
-    from app.learning.lost import leaving_a_lost_gpu
+    with step("load libraries"):
+        from app.audio.mix import render
+        from app.audio.recipe import Recipe
+        from app.corpora.sounds import sounds_of
+        from app.learning.lost import leaving_a_lost_gpu
 
     voices, bank = sounds_of(denoised), sounds_of(denoised, "noise")
     with leaving_a_lost_gpu(), _writer(out, config, gpu_share) as writer:
@@ -88,10 +87,11 @@ def extract_mixes(shard: Shard, out: Draft, denoised: Path, config: Config, gpu_
 
 def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, gpu_share: float) -> None:
     """Each recording in windows of mix.window_s; one row a window, with `recording` and `start_s`."""
-    from app.audio.io import BadClip, load_clip
-    from app.corpora.manifest import same_recording
-    from app.features.windows import window_starts
-    from app.learning.lost import leaving_a_lost_gpu
+    with step("load libraries"):
+        from app.audio.io import BadClip, load_clip
+        from app.corpora.manifest import same_recording
+        from app.features.windows import window_starts
+        from app.learning.lost import leaving_a_lost_gpu
 
     rate = config.sample_rate
     size, overlap = round(config.mix.window_s * rate), round(config.infer.overlap_s * rate)
@@ -114,8 +114,9 @@ def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, gpu
 
 
 def _writer(out: Draft, config: Config, gpu_share: float) -> Any:
-    from app.compat import device_within
-    from app.features.store import FeatureWriter
+    with step("load libraries"):
+        from app.compat import device_within
+        from app.features.store import FeatureWriter
 
     return FeatureWriter(
         out.path,

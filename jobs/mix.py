@@ -8,6 +8,7 @@ from typing import Any
 
 from app.runtime.files import read_json, write_json
 from app.runtime.job import open_job
+from app.runtime.pace import PACE
 from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, cut
 from app.runtime.steps import step
@@ -87,6 +88,7 @@ def materialise_shard(shard: Shard, out: Draft, denoised: Path, rate: int) -> No
         with step("render"):
             samples = render(Recipe.from_row(row["recipe"]), voices, bank, rate)
         soundfile.write(out.path / f"{row['id']}.wav", samples, rate, subtype="PCM_16")
+        PACE.wrote(2 * len(samples))
         out.done({"id": row["id"], "path": f"{row['id']}.wav"})
 
 

@@ -142,8 +142,7 @@ def _row(task: dict[str, Any], wide: bool) -> dict[str, str]:
 def _note(task: dict[str, Any]) -> str:
     """Why it failed or stopped, or what it waits for, and how many clips could not be used."""
     failed = f"{task['failed']} of {task['clips']} clips failed" if task["failed"] else ""
-    stale = "its process is gone; the same command goes on" if task["state"] == "stale" else ""
-    return "; ".join(part for part in (stale, task.get("note", ""), failed) if part)
+    return "; ".join(part for part in (task.get("note", ""), failed) if part)
 
 
 def _clock(when: float, wide: bool) -> str:

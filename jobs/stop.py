@@ -45,7 +45,7 @@ def stop(runs: Path, run: str | None, job: str | None) -> int:
     mine = [task for task in tasks_under(runs) if belongs(task, run, job)]
     meant = [task for task in mine if is_at_work(task)]
     for task in (task for task in mine if task["state"] == "stale"):
-        _say(task, f"stale: process {task['pid']} on {task['host']} has not been heard of since {_clock(task)}")
+        _say(task, f"stale: process {task['pid']} on {task['host']}, last heard of {_clock(task)}: {task['note']}")
     if not meant:
         what = job if job and job != "all" else "no job"
         print(f"{what} is {'not ' if what == job else ''}at work" + (f" for run {run}" if run else ""), file=sys.stderr)
@@ -108,7 +108,7 @@ def _tell_end(task: dict[str, Any], job: str, seconds: float) -> None:
         name = "infer INPUT=..." if label_of(task) == "extract-input" else job
         _say(task, f"stopped after {span(seconds)}; go on with `make {name}`")
     elif task["state"] == "stale":
-        _say(task, f"its process {task['pid']} is gone; the same command goes on")
+        _say(task, f"stale: {task['note']}")
     else:
         _say(task, f"{task['state']} before it heard")
 

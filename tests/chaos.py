@@ -10,6 +10,7 @@ the runs folder but status, logs, locks and timing.jsonl.
 
 import argparse
 import hashlib
+import math
 import os
 import random
 import shutil
@@ -109,14 +110,13 @@ class Chaos:
             points = sorted(self.random.sample(points, most))
         for number, point in enumerate(points):
             runs, mark = self._fresh(job), self.folder / f"mark-{job}-{number}"
-            kill_at = f"{point}:{self.random.choice((1, 1, 2))}:{mark}"
-            code = self.start(job, runs, MOKSORI_KILL_AT=kill_at).wait(PATIENCE_S)
+            code = self.start(job, runs, MOKSORI_KILL_AT=f"{point}:1:{mark}").wait(PATIENCE_S)
             self._must(code in (0, -9), f"{job}, killed at '{point}', ended with {code}", runs, job)
             if code:
                 again = self.start(job, runs)
                 self._must(again.wait(PATIENCE_S) == 0, f"{job}, killed at '{point}', does not go on", runs, job)
-            if mark.exists():
-                tally.kills, tally.points, tally.of_jobs = tally.kills + 1, tally.points + 1, tally.of_jobs + bool(code)
+            self._must(mark.exists(), f"{job}: nobody was killed at '{point}'", runs, job)
+            tally.kills, tally.points, tally.of_jobs = tally.kills + 1, tally.points + 1, tally.of_jobs + bool(code)
             self.compare(job, runs, tally)
 
     def compare(self, job: str, runs: Path, tally: Tally) -> None:
@@ -159,10 +159,10 @@ class Chaos:
 
     def _wait_for_work(self, process: subprocess.Popen[bytes], runs: Path) -> float | None:
         """When the job began to work: a shard is being drafted, or a training has its status. None: it is over."""
+        began = psutil.Process(process.pid).create_time() if process.poll() is None else math.inf
         while process.poll() is None:
-            drafts = any(runs.glob("stages/*/shards/.draft@*"))
-            training = any(runs.glob("*/models/*/status/main.json")) and "train" in process.args[2]
-            if drafts or training:
+            begun = [*runs.glob("stages/*/shards/.draft@*"), *runs.glob("*/models/*/status/main.json")]
+            if any(_changed(path) > began for path in begun):
                 return time.monotonic()
             time.sleep(0.01)
         return None
@@ -186,6 +186,13 @@ class Chaos:
         if not right:
             log = (self.folder / f"{job}.log").read_text(errors="replace").splitlines()[-15:]
             raise AssertionError("\n".join([f"{what} ({runs})", *log]))
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def make_corpus(folder: Path) -> Path:

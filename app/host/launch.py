@@ -29,7 +29,6 @@ import time  # noqa: E402
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 STOPPED = 75
-SECOND_INT_S = 2.0
 LOG_BYTES, LOG_LOOK_S = 10 << 20, 60.0  # a detached launcher's output: copied to LOG.1 beyond, looked at so often
 PR_SET_PDEATHSIG = 1
 
@@ -83,14 +82,11 @@ class Ear:
 
     def _on_stop(self, number, frame):
         now = time.monotonic()
-        if not self.told_at:
-            self.told_at = now
-            # TERM whatever we were told: a terminal's INT must not become the job's second one
+        if number == signal.SIGINT:
+            self._tell(number)  # the job has a session of its own, so it hears each once, and knows what a second means
+        elif not self.told_at:
             self._tell(signal.SIGTERM)
-        elif number == signal.SIGINT and now - self.told_at >= SECOND_INT_S:
-            self._tell(signal.SIGINT)
-            time.sleep(0.3)  # the job heard of the first a little later than we did
-            self._tell(signal.SIGINT)
+        self.told_at = self.told_at or now
 
     def _on_pause(self, number, frame):
         self._tell(signal.SIGSTOP, group=True)

@@ -49,6 +49,7 @@ class ArrayWriter:
         if not self._file.closed:
             self._file.seek(0)
             self._file.write(self._header())  # of the same length: numpy leaves room for the count of rows
+            passing(f"{self.path.name} header")
             self._file.close()
 
     def __enter__(self) -> "ArrayWriter":

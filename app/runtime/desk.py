@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import Stopped, UserError
-from app.runtime.files import clear_torn
+from app.runtime.files import clear_torn, here
 from app.runtime.gpus import TakenGpus, taken_gpus
 from app.runtime.locks import take_lock
 from app.runtime.logs import RotatingLog
@@ -23,6 +23,8 @@ from app.runtime.status import RUNNING, WAITING, YIELDING, Status, read_status
 from app.runtime.tell import tell
 
 LONGEST_REST_S = 5.0  # at once, so that a stop is heard
+NEAR = 0.6  # of the memory we may hold: from there on it is looked at more often
+LOOK_S = 0.25
 OVER_MEMORY = 3  # looks in a row, before a job that has no workers to end gives up
 
 
@@ -84,6 +86,8 @@ class Desk:
 
     def over_memory(self) -> bool:
         """Our processes held more than they may, at a look at them that nobody had asked about."""
+        if self.status.used_mb * 1e6 > NEAR * self.memory:
+            self.status.measure(LOOK_S)
         if self.status.measured == self._looked:
             return False
         self._looked = self.status.measured
@@ -117,7 +121,7 @@ def at_work(desk: Desk, gpu: bool = False) -> Iterator[bool]:
         raise _already(desk)
     if not lock.works:
         # each needs a status of its own
-        desk.status.rename(f"{os.uname().nodename}-{os.getpid()}")
+        desk.status.rename(f"{here()}-{os.getpid()}")
     for folder in (desk.folder, desk.folder / "status", run.folder, run.folder / "scores"):
         clear_torn(folder)
     (desk.folder / "STOP").unlink(missing_ok=True)
@@ -136,13 +140,9 @@ def at_work(desk: Desk, gpu: bool = False) -> Iterator[bool]:
     try:
         if not lock.works:
             desk.say("the locks of this disk do not work: should another job be at it, nothing is lost but time")
-        with contextlib.ExitStack() as stack:
-            if gpu:
-                settled = taken_gpus(
-                    run.runs, desk.label, settings, wait_state=desk.waits_for, say=desk.say, leave=run.stop.leave
-                )
-                desk.gpus = stack.enter_context(settled)
-            yield lock.works
+        if gpu:
+            desk.gpus = _gpus_of(desk)
+        yield lock.works
         desk.status.end("done")
     except Stopped as stopped:
         desk.status.end("stopped", str(stopped))
@@ -160,6 +160,17 @@ def at_work(desk: Desk, gpu: bool = False) -> Iterator[bool]:
         desk.log.close()
         desk.log = None
         os.close(lock.handle)
+
+
+def _gpus_of(desk: Desk) -> TakenGpus:
+    """Taken once, and kept until the job is over: CUDA stays on the GPU where it has begun."""
+    run = desk.run_
+    if run.gpus is None:
+        # nothing here computes on several yet
+        one = run.config.runtime.model_copy(update={"max_gpus": 1})
+        taken = taken_gpus(run.runs, desk.label, one, wait_state=desk.waits_for, say=desk.say, leave=run.stop.leave)
+        run.gpus = run.leaving.enter_context(taken)
+    return run.gpus
 
 
 def span(seconds: float) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     A reader sees the old file or the new one, never a part.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
+    draft = _draft_of(path)
     try:
         yield draft
         passing(f"{path.name} written")
@@ -31,6 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.replace(path)
         passing(f"{path.name} renamed")
         sync(path.parent)
+        passing(f"{path.name} in place")
     finally:
         draft.unlink(missing_ok=True)
 
@@ -54,10 +56,22 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def here() -> str:
+    """Where the number of a process means something: this host, and on it this container (its PID namespace)."""
+    try:
+        return f"{socket.gethostname()}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}@{here()}@{os.getpid()}@{secrets.token_hex(4)}")
+
+
 def clear_torn(folder: Path) -> None:
     """Removes drafts of small files that processes of this host left when they were killed."""
-    for draft in folder.glob(f".*.{socket.gethostname()}.*"):
-        pid = draft.name.rpartition(".")[2]
+    for draft in folder.glob(f".*@{here()}@*@*"):
+        pid = draft.name.split("@")[-2]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             draft.unlink(missing_ok=True)
 
@@ -103,8 +117,7 @@ def point_link(link: Path, target: Path) -> None:
     if link.is_symlink() and link.readlink() == target:
         return
     link.parent.mkdir(parents=True, exist_ok=True)
-    draft = link.with_name(f".{link.name}.{socket.gethostname()}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
+    draft = _draft_of(link)
     draft.symlink_to(target)
     draft.replace(link)
 

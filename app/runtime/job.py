@@ -19,7 +19,7 @@ from app.runtime.files import fingerprint, read_json, write_json
 from app.runtime.machine import libraries
 from app.runtime.room import amount, check_room, no_room
 from app.runtime.run import Run
-from app.runtime.shards import Shard, clear_drafts, receipt_of
+from app.runtime.shards import Shard, clear_all_drafts, clear_drafts, receipt_of
 from app.runtime.steps import taken_steps
 from app.runtime.worker import Done, ShardWork
 from app.runtime.workers import Crew, run_here
@@ -176,8 +176,9 @@ def open_job(run: Run, part: str, spec: dict[str, Any], gpu: bool = False) -> It
             write_json(job.folder / "stage.json", {**spec, "made_on": made_on})
         clear_drafts(job.shards, locked)
         yield job
-        clear_drafts(job.shards, locked)
         job.complete = is_complete(job.folder)
+        if job.complete and locked:
+            clear_all_drafts(job.shards)
         if not job.complete:
             raise RuntimeError(f"{job.folder}: not all planned shards have a receipt")
         run.note_stage(part, job.folder.name)

@@ -112,7 +112,9 @@ class LiveFile:
 def _read(path: Path) -> LiveJob | None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return LiveJob(**{**values, "pids": tuple(values["pids"]), "cpus": tuple(values["cpus"])})
+        job = LiveJob(**{**values, "pids": tuple(values["pids"]), "cpus": tuple(values["cpus"])})
+        numbers = (job.pid, job.workers, job.ran, job.wanted, job.started, job.updated, *job.pids, *job.cpus)
+        return job if all(isinstance(number, (int, float)) for number in numbers) else None
     except (OSError, ValueError, TypeError, KeyError):
         return None  # just removed, or of another version
 

@@ -26,6 +26,11 @@ def usable_memory() -> int:
     return int(min([psutil.virtual_memory().total, *_cgroup_memory()]))
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the machine had no memory for us; torch says it in words of its own."""
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
+
+
 def one_thread_each() -> None:
     for name in THREAD_VARIABLES:
         os.environ[name] = "1"

@@ -1,6 +1,7 @@
 """A run: one config, one corpus, one folder. And the command line that all jobs share."""
 
 import argparse
+import contextlib
 import errno
 import os
 import traceback
@@ -14,16 +15,19 @@ import yaml
 from app.config import Config, load_config
 from app.errors import ACT, DONE, STOPPED, Stopped, UserError
 from app.runtime.autogroup import lower_autogroup
-from app.runtime.files import point_link, read_json, sha256_of, write_atomic, write_json
-from app.runtime.machine import lower_priority, one_thread_each, workers_for
+from app.runtime.files import clear_torn, point_link, read_json, sha256_of, write_atomic, write_json
+from app.runtime.gpus import TakenGpus
+from app.runtime.machine import lower_priority, one_thread_each, out_of_memory, workers_for
 from app.runtime.notify import notify
 from app.runtime.room import amount, free_bytes
 from app.runtime.stop import STOP, StopFlag
 from app.runtime.tell import tell
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
+    """What a job works on. Only `said`, `leaving` and `gpus` change while it does."""
+
     name: str
     config: Config
     config_path: Path
@@ -31,6 +35,8 @@ class Run:
     runs: Path  # where everything that jobs make goes
     stop: StopFlag
     said: list[str] = field(default_factory=list)  # the last line told
+    leaving: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closed when the job is over
+    gpus: TakenGpus | None = None  # once the job has taken one
 
     @property
     def folder(self) -> Path:
@@ -86,10 +92,12 @@ class Run:
 def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParser], None] | None = None) -> int:
     """Parses, wires, runs `job`; a user's error is told without a traceback. Returns the exit code."""
     name, state, summary = job.__name__, "failed", ""
-    run: Run | None = None
+    run = None
     try:
         run = open_run(name, job.__doc__ or "", extra)
-        job(run)
+        run.stop.at_the_end.append(lambda: _notify(name, run, "stopped", f"stopped ({run.stop.reason})"))
+        with run.leaving:
+            job(run)
         state, summary, code = "done", run.said[-1] if run.said else "", DONE
     except UserError as error:
         summary, code = str(error), ACT
@@ -103,23 +111,29 @@ def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParse
         tell(f"{name}: {summary}")
     except Exception as error:
         mend = mend_of(error, run.runs if run else None)
-        summary, code = str(error), ACT if mend else 1
+        summary, code = str(error) or type(error).__name__, ACT if mend else 1
         if mend:
-            tell(f"{name}: {error}\n  fix: {mend}, then the same command goes on")
+            tell(f"{name}: {summary}\n  fix: {mend}, then the same command goes on")
         else:
             traceback.print_exc()
             tell(f"{name}: this is a bug of ours; what is done is kept")
-    if run and run.said:  # there was something to do, or to say
-        told = notify(
-            run.config.runtime.notify, job=name, run=run.name, state=state, summary=summary, folder=run.folder
-        )
-        if told:
-            tell(f"{name}: {told}")
+    if run:
+        _notify(name, run, state, summary)
     return code
 
 
+def _notify(name: str, run: Run, state: str, summary: str) -> None:
+    if run.said:  # there was something to do, or to say
+        command, folder = run.config.runtime.notify, run.folder
+        told = notify(command, job=name, run=run.name, state=state, summary=summary, folder=folder)
+        if told:
+            tell(f"{name}: {told}")
+
+
 def mend_of(error: Exception, runs: Path | None) -> str | None:
-    """What the user can do about an error of the disk, or None."""
+    """What the user can do about an error of the disk or the memory, or None."""
+    if out_of_memory(error):
+        return "free memory, or use fewer WORKERS or batch_clips"
     if not isinstance(error, OSError):
         return None
     # numpy tells a full disk as "n requested and m written", without a number
@@ -134,7 +148,10 @@ def mend_of(error: Exception, runs: Path | None) -> str | None:
     }.get(number or 0)
 
 
-def open_run(job: str, doc: str, extra: Callable[[argparse.ArgumentParser], None] | None) -> Run:
+def open_run(
+    job: str, doc: str, extra: Callable[[argparse.ArgumentParser], None] | None, leaves_config: bool = True
+) -> Run:
+    """The run that the command line and the environment ask for; its config is left in its folder."""
     parser = argparse.ArgumentParser(prog=f"python -m jobs.{job}", description=doc.splitlines()[0])
     env = os.environ.get
     parser.add_argument(
@@ -188,7 +205,10 @@ def open_run(job: str, doc: str, extra: Callable[[argparse.ArgumentParser], None
     data = args.data or (os.path.normpath(runs / name / known) if known else "data")
     run = Run(name, config, path, Path(data), runs, STOP)
     run.stop.leave()
-    run.note_config()
+    for folder in (run.folder, run.folder / "scores"):
+        clear_torn(folder)
+    if leaves_config:
+        run.note_config()
     return run
 
 

@@ -9,7 +9,6 @@ import errno
 import os
 import secrets
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from app.runtime.faults import passing
-from app.runtime.files import read_json, read_lines, sha256_of, sync, write_json, write_lines
+from app.runtime.files import here, read_json, read_lines, sha256_of, sync, write_json, write_lines
 from app.runtime.seat import take_in_hand
 from app.runtime.steps import step
 
@@ -69,7 +68,7 @@ class Draft:
 def commit(shards: Path, name: str) -> Iterator[Draft]:
     """A draft that becomes shards/NAME when the block ends, and nothing when it raises."""
     shards.mkdir(parents=True, exist_ok=True)
-    draft = Draft(shards / f".draft@{socket.gethostname()}@{name}@{os.getpid()}-{secrets.token_hex(6)}")
+    draft = Draft(shards / f".draft@{here()}@{name}@{os.getpid()}-{secrets.token_hex(6)}")
     draft.path.mkdir()
     try:
         yield draft
@@ -94,8 +93,9 @@ def _save(draft: Draft, shards: Path, name: str) -> None:
         },
     }
     for path in files:
-        passing("shard file synced")
         sync(path)
+        passing("shard file synced")
+    sync(draft.path)
     write_json(draft.path / "receipt.json", receipt)
     passing("shard before its rename")
     try:
@@ -105,9 +105,11 @@ def _save(draft: Draft, shards: Path, name: str) -> None:
             raise
         if receipt_of(shards, name) is None:  # not a shard: the torso of a broken copy, set aside
             (shards / name).rename(shards / f".torso@{name}@{secrets.token_hex(6)}")
+            passing("shard torso set aside")
             draft.path.rename(shards / name)
     passing("shard renamed")
     sync(shards)
+    passing("shard in place")
 
 
 def receipt_of(shards: Path, name: str) -> dict[str, Any] | None:
@@ -127,13 +129,19 @@ def rows_of(stage: Path, kind: str = "manifest", shard: str = "*") -> Iterator[d
 def clear_drafts(shards: Path, locked: bool) -> None:
     """Removes what dead jobs of this host left. Only for who holds the stage's lock: then all of them are dead."""
     if locked:
-        for draft in shards.glob(f".draft@{socket.gethostname()}@*"):
+        for draft in shards.glob(f".draft@{here()}@*"):
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def clear_all_drafts(shards: Path) -> None:
+    """Removes drafts of all hosts. Only for who holds the lock of a stage that is whole: nobody needs them."""
+    for draft in shards.glob(".draft@*"):
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def clear_draft_of(shards: Path, pid: int | None) -> None:
     """Removes what a worker of this host left that is known to be dead."""
-    for draft in shards.glob(f".draft@{socket.gethostname()}@*@{pid}-*"):
+    for draft in shards.glob(f".draft@{here()}@*@{pid}-*"):
         shutil.rmtree(draft, ignore_errors=True)
 
 

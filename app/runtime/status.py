@@ -1,6 +1,7 @@
 """What a job is doing, for `make status` and for the next reader: one small file a task, renewed by a heartbeat."""
 
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from app.runtime.files import read_json, write_json
+from app.runtime.files import here, read_json, write_json
 from app.runtime.machine import gpu_megabytes, used_megabytes
 from app.runtime.steps import taken_steps
 
@@ -34,6 +35,7 @@ class Status:
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
         self.used_mb, self.measured = 0.0, 0  # memory of all our processes, and how often it was looked at
+        self._peak_mb, self._measured_at = 0.0, -math.inf
         self.worker_mb = 0.0  # of the largest of them, but for this one
         self.values: dict[str, Any] = {
             "job": job,
@@ -41,6 +43,7 @@ class Status:
             "state": RUNNING,
             "note": "",
             "host": socket.gethostname(),
+            "where": here(),
             "pid": os.getpid(),
             "started": time.time(),
             "done": 0,
@@ -93,14 +96,21 @@ class Status:
         self.spend(0.0, taken_steps())  # of this process
         self._write({"state": state, "note": note, "eta_s": None})
 
+    def measure(self, older_than_s: float = 0.0) -> None:
+        """Looks at the memory of all our processes, unless it was looked at a moment ago."""
+        if time.monotonic() - self._measured_at >= older_than_s:
+            me, *others = used_megabytes()
+            self.used_mb, self.measured = me + sum(others), self.measured + 1
+            self.worker_mb = max([self.worker_mb, *others])
+            self._peak_mb = max(self._peak_mb, self.used_mb)
+            self._measured_at = time.monotonic()
+
     def _beat(self, every_s: float, look: Callable[[], dict[str, Any]]) -> None:
         while not self._stop.wait(every_s):
             self._write(look())
 
     def _write(self, values: dict[str, Any]) -> None:
-        me, *others = used_megabytes()
-        self.used_mb, self.measured = me + sum(others), self.measured + 1
-        self.worker_mb = max([self.worker_mb, *others])
+        self.measure()
         self.held_on_gpu(gpu_megabytes())
         self.update(
             **values,
@@ -108,7 +118,7 @@ class Status:
             seconds=round(self._spent_before + time.monotonic() - self._started, 2),
             used_mb=round(self.used_mb, 1),
             worker_mb=round(self.worker_mb, 1),
-            peak_mb=round(max(self.values["peak_mb"], self.used_mb), 1),
+            peak_mb=round(max(self.values["peak_mb"], self._peak_mb), 1),
         )
         with self._lock:
             now = {**self.values, "shard_s": dict(self.values["shard_s"])}
@@ -117,19 +127,24 @@ class Status:
 
 
 def read_status(folder: Path) -> list[dict[str, Any]]:
-    """Every task's status; a job that says it is alive and is not there any more is called stale."""
+    """Every task's status; a job that says it is alive and is not there any more is called stale, and why."""
     found = []
     for path in sorted(folder.glob("status/*.json")):
         values = read_json(path)
         if values:
-            values["state"] = "stale" if _is_stale(values) else values["state"]
+            if values["state"] in ALIVE and (why := _stale(values)):
+                values |= {"state": "stale", "note": why}
             found.append(values)
     return found
 
 
-def _is_stale(values: dict[str, Any]) -> bool:
-    if values["state"] not in ALIVE:
-        return False
-    if values["host"] == socket.gethostname() and not psutil.pid_exists(values["pid"]):
-        return True
-    return bool(time.time() - values["updated"] > STALE_S)
+def _stale(values: dict[str, Any]) -> str:
+    """Why a job that says it is alive is not believed; "" if it is."""
+    if values.get("where") == here():
+        try:  # a number may have gone to another process since
+            alive = psutil.Process(values["pid"]).create_time() <= values["started"] + 1.0
+        except psutil.NoSuchProcess:
+            alive = False
+        return "" if alive else "its process is gone; the same command goes on"
+    silent_s = time.time() - values["updated"]
+    return f"not heard of for {silent_s:.0f} s" if silent_s > STALE_S else ""

@@ -31,9 +31,13 @@ class StopFlag:
         self.at_the_end: list[Callable[[], None]] = []  # called by the watch before it ends the process
         self._saving = 0
         self._wake = -1
+        self._watching = False
+        self._first_int: float | None = None
 
     def listen(self) -> None:
         """Takes the stop signals. nohup's ignored HUP stays ignored."""
+        if self._wake >= 0:
+            return
         self._wake, written = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # told at once, even while the main thread is inside a long computation
         signal.set_wakeup_fd(written, warn_on_full_buffer=False)
@@ -43,6 +47,7 @@ class StopFlag:
 
     def watch(self, grace_s: float) -> None:
         """From now on the process leaves grace_s after it was told to stop, at the latest; a save is let end."""
+        self._watching = True
         threading.Thread(target=self._watch, args=(grace_s,), daemon=True, name="grace").start()
 
     def __bool__(self) -> bool:
@@ -71,29 +76,35 @@ class StopFlag:
             self._saving -= 1
 
     def _watch(self, grace_s: float) -> None:
-        while not self.reason:
-            if self._wake >= 0 and select.select([self._wake], [], [], LOOK_S)[0]:
-                numbers = os.read(self._wake, 64)
-                asked = [signal.Signals(n).name for n in numbers if n in STOP_SIGNALS]
-                if asked:
-                    self.raise_it(asked[0])
-            elif self._wake < 0:
+        while not self or time.monotonic() < self.since + grace_s:
+            if self._wake < 0:
                 time.sleep(LOOK_S)
-            bool(self)  # a STOP file
-        time.sleep(max(0.0, self.since + grace_s - time.monotonic()))
+            elif select.select([self._wake], [], [], LOOK_S)[0]:
+                for number in os.read(self._wake, 64):
+                    if number in STOP_SIGNALS:
+                        self._hear(signal.Signals(number))
         while self._saving:
             time.sleep(0.05)
+        self._leave_at_once()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self._watching:  # else the watch hears it, and at once: this comes when the main thread has a moment
+            self._hear(signal.Signals(number))
+
+    def _hear(self, number: signal.Signals) -> None:
+        # torchrun forwards TERM twice, a terminal sends INT to the whole group: only a late second INT cuts short
+        if number == signal.SIGINT:
+            now = time.monotonic()
+            if self._first_int is not None and now - self._first_int >= SECOND_INT_S:
+                self._leave_at_once()
+            self._first_int = self._first_int or now
+        self.raise_it(number.name)
+
+    def _leave_at_once(self) -> None:
         for call in self.at_the_end:
             with contextlib.suppress(Exception):
                 call()
         os._exit(STOPPED)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        # torchrun forwards TERM twice, a terminal sends INT to the whole group: only a late second INT cuts short
-        if number == signal.SIGINT and self.reason and now - self.since >= SECOND_INT_S:
-            os._exit(STOPPED)
-        self.raise_it(signal.Signals(number).name)
 
 
 STOP = StopFlag()  # of this process, where it is a job

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from app.errors import Stopped
 from app.runtime import seat as seats
-from app.runtime.machine import gpu_megabytes
+from app.runtime.machine import gpu_megabytes, out_of_memory
 from app.runtime.pace import PACE
 from app.runtime.shards import Shard, commit
 from app.runtime.steps import taken_steps
@@ -60,11 +60,16 @@ def do_shard(work: ShardWork, order: Order, shards: Path, args: dict[str, Any]) 
     return Done(shard.name, len(shard.rows) - failed, failed, seconds, taken_steps(), gpu_megabytes())
 
 
-def worker_main(pipe: Connection, alive: Connection, seat: seats.Seat, bytes_per_s: float) -> None:
+def worker_main(
+    pipe: Connection, alive: Connection, seat: seats.Seat, bytes_per_s: float, gpus: str | None = None
+) -> None:
     """The life of a worker: (work, order, shards, args) come in, ("done", Done) goes out, or what went wrong.
 
-    pipe: to and from the job. alive: closes when the job dies, however it dies.
+    pipe: to and from the job. alive: closes when the job dies, however it dies. gpus: CUDA_VISIBLE_DEVICES
+    of the job, which the forkserver may have been started without.
     """
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the forkserver's death is ours
     threading.Thread(target=_leave_with_job, args=(alive,), daemon=True).start()
     seats.sit(seat)
@@ -81,10 +86,10 @@ def worker_main(pipe: Connection, alive: Connection, seat: seats.Seat, bytes_per
             answer: tuple[Any, ...] = ("done", do_shard(*task))
         except Stopped as stopped:
             answer = ("dropped", str(stopped))
-        except MemoryError:
-            answer = ("memory",)
         except Exception as error:
             answer = ("error", _sendable(error), traceback.format_exc())
+            if out_of_memory(error):
+                answer = ("memory",)
         seat.row = seats.NOTHING
         try:
             pipe.send(answer)

@@ -8,6 +8,7 @@ in hand, if that clip does it twice. What was committed stays committed.
 import contextlib
 import math
 import multiprocessing as mp
+import os
 import signal
 import time
 from collections import Counter, deque
@@ -25,9 +26,10 @@ from app.runtime.stop import STOP_SIGNALS, StopFlag
 from app.runtime.worker import Done, Order, ShardWork, do_shard, worker_main
 
 KILLS = 8  # a shard whose worker was killed so often is too much for this machine
-KILLS_OF_ONE_CLIP = 4
-HIRES = 5  # tries to start a worker
-LOOK_S = 0.1
+HIRES, HIRE_PAUSE_S = 50, 0.1  # tries to start a worker
+FORKSERVER_DIED = 255  # a worker's exit code, when nobody is left to tell the true one
+BEFORE_A_CLIP = 3  # times runtime.clip_seconds, for what a shard needs before its first clip and after its last
+LOOK_S, LONGEST_LOOK_S = 0.1, 1.0
 FINISH_SHARE = 0.6  # of the grace, in which a shard may still be finished
 End = Literal["killed", "memory", "hung", "crashed"]
 
@@ -39,7 +41,6 @@ class Task:
     order: Order
     kills: int = 0
     marks: Counter[str] = field(default_factory=Counter)  # clips in hand when a worker crashed or hung
-    killed_at: Counter[str] = field(default_factory=Counter)
 
 
 class Worker:
@@ -48,16 +49,17 @@ class Worker:
     def __init__(self, context: Any, alive: Connection, bytes_per_s: float) -> None:
         self.seat = Seat(context)
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=worker_main, args=(theirs, alive, self.seat, bytes_per_s), daemon=True)
+        args = (theirs, alive, self.seat, bytes_per_s, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        self.process = context.Process(target=worker_main, args=args, daemon=True)
         self.process.start()
         theirs.close()
         self.task: Task | None = None
-        self.began = self.breathed = 0.0
-        self.ticks = 0
+        self.began = 0.0
+        self.ticks, self.looked, self.waited, self.held_s = 0, 0.0, 0.0, 0.0
         self.end: End | None = None  # why we ended it
 
     def give(self, task: Task, work: ShardWork, shards: Path, args: dict[str, Any]) -> None:
-        self.task, self.began, self.breathed = task, time.monotonic(), time.monotonic()
+        self.task, self.began, self.held_s = task, time.monotonic(), 0.0
         self.seat.drop = False
         with contextlib.suppress(BrokenPipeError):  # it is dead already: that is seen next
             self.pipe.send((work, task.order, shards, args))
@@ -72,11 +74,17 @@ class Worker:
             return None
 
     def hung(self, seconds: float) -> bool:
-        """It has had one clip in hand for longer than that, without a breath."""
-        now, ticks = time.monotonic(), self.seat.ticks
-        if ticks != self.ticks or self.seat.waiting or self.seat.row == NOTHING:
-            self.ticks, self.breathed = ticks, now
-        return self.task is not None and now - self.breathed > seconds
+        """It has had one clip in hand for longer than that, without a breath.
+
+        Time in which it could not run is not put down to the clip: it waited for a core, or all of us were paused.
+        """
+        now, ticks, waited = time.monotonic(), self.seat.ticks, _waited_s(self.process.pid)
+        if ticks != self.ticks or self.seat.waiting or self.task is None:
+            self.held_s = 0.0
+        else:
+            self.held_s += max(0.0, min(now - self.looked, LONGEST_LOOK_S) - (waited - self.waited))
+        self.ticks, self.looked, self.waited = ticks, now, waited
+        return self.held_s > seconds * (BEFORE_A_CLIP if self.seat.row == NOTHING else 1)
 
     def left_s(self) -> float:
         """Seconds until its shard is done, as far as one can tell."""
@@ -143,6 +151,7 @@ class Crew:
             finally:
                 for worker in self.crew:
                     worker.close()
+                    clear_draft_of(shards, worker.process.pid)
 
     def _busy(self) -> list[Worker]:
         return [worker for worker in self.crew if worker.task]
@@ -158,12 +167,15 @@ class Crew:
             worker.give(self.queue.popleft(), work, shards, args)
 
     def _hire(self, alive: Connection) -> Worker:
-        for _ in range(HIRES):
+        for n in range(HIRES):
+            _start_helpers()  # anew, if they were killed
             try:
                 return Worker(self.context, alive, self.bytes_per_s / self.workers)
             except (EOFError, ConnectionError):
-                _start_helpers()  # the forkserver was killed just now
-        return Worker(self.context, alive, self.bytes_per_s / self.workers)
+                if n == HIRES - 1:
+                    raise
+                time.sleep(HIRE_PAUSE_S)  # the forkserver was killed just now and is not gone yet
+        raise AssertionError
 
     def _done_by_others(self, shards: Path) -> Iterator[Done]:
         """Where locks do not work another job may be at the same stage: what it has committed is not done again."""
@@ -208,7 +220,7 @@ class Crew:
         order, code = task.order, worker.process.exitcode or 0
         row = worker.seat.row
         clip = order.shard.rows[row]["id"] if 0 <= row < len(order.shard.rows) else None
-        end = worker.end or ("killed" if code == -signal.SIGKILL else "crashed")
+        end = worker.end or ("killed" if code in (-signal.SIGKILL, FORKSERVER_DIED) else "crashed")
         where = f"shard {order.shard.name}" + (f", clip {clip}" if clip else "")
         if end in ("crashed", "hung") and clip:
             task.marks[clip] += 1
@@ -221,24 +233,30 @@ class Crew:
         else:
             task.kills += 1
             order.shrink *= 2
-            task.killed_at[clip or ""] += 1
             why = {"memory": "used more than its share of memory", "killed": "was killed (out of memory?)"}
             self.say(f"{where}: its worker {why.get(end, 'died')}; tried again with fewer clips at a time")
-            if clip and task.killed_at[clip] >= KILLS_OF_ONE_CLIP:
-                order.given_up[clip] = ("killed", f"its worker was killed {KILLS_OF_ONE_CLIP} times")
-                self.say(f"{where}: the clip is given up")
-            elif task.kills >= KILLS:
+            if task.kills >= KILLS:
                 raise UserError(
                     f"{where}: its worker was killed {KILLS} times, out of memory or by a crash in a library",
                     "free memory, use fewer WORKERS, or raise runtime.memory_gb",
                 )
+            self.queue.appendleft(task)  # at once: if it is too much for this machine, that is told early
+            return
         self.queue.append(task)
 
     def _end_the_largest(self) -> None:
         """Gives memory back: the worker that holds most ends, and from now on one fewer works, if there are several."""
-        busy = self._busy()
-        if not busy:
+        idle, busy = [worker for worker in self.crew if not worker.task], self._busy()
+        for worker in idle:
+            self.crew.remove(worker)
+            worker.close()
+        if idle:
             return
+        if not busy:
+            raise UserError(
+                "this job holds more than runtime.memory_gb before any clip is touched",
+                "raise runtime.memory_gb; the libraries alone take some 0.3 to 0.8 GB",
+            )
         largest = max(busy, key=lambda worker: _resident(worker.process.pid))
         largest.kill("memory")
         largest.process.join()
@@ -265,6 +283,14 @@ def run_here(work: ShardWork, todo: list[Shard], shards: Path, args: dict[str, A
             stop.raise_it(str(stopped))
             return
         yield done
+
+
+def _waited_s(pid: int | None) -> float:
+    """How long this process was ready and had no core."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def _resident(pid: int | None) -> int:

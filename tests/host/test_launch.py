@@ -20,14 +20,16 @@ def tree(tmp_path):
         end(int((folder / "pid").read_text()))
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"])
-def test_every_stop_signal_stops_the_job_by_term_and_those_after_it(tree, name):
+@pytest.mark.parametrize(
+    ("name", "heard"), [("SIGINT", "SIGINT"), ("SIGTERM", "SIGTERM"), ("SIGHUP", "SIGTERM"), ("SIGUSR2", "SIGTERM")]
+)
+def test_every_stop_signal_stops_the_job_and_those_after_it(tree, name, heard):
     made = launch(tree, "patient", "quick")
     wait_for(tree / "at-work")
     os.kill(made.pid, getattr(signal, name))
     said = made.communicate(timeout=30)[1]
     assert made.returncode == 2 and "exit code 75, stopped; go on with the same command" in said
-    assert (tree / "stopped-by").read_text() == "SIGTERM" and not (tree / "quick-was-here").exists()
+    assert (tree / "stopped-by").read_text() == heard and not (tree / "quick-was-here").exists()
 
 
 def test_the_job_has_a_session_of_its_own(tree):

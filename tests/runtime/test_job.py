@@ -188,14 +188,26 @@ def wait_for(condition, seconds=20.0):
         time.sleep(0.05)
 
 
-def test_the_status_of_a_dead_job_is_stale(a_run):
+def test_the_status_of_a_dead_job_is_stale_and_that_of_a_silent_one_elsewhere(a_run):
     run = a_run()
     folder = do(run).folder
     path = folder / "status" / "main.json"
     values = read_json(path)
     assert values["state"] == "done" and values["peak_mb"] > 10
+    alive = {**values, "state": "running"}
     dead = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
     )
-    path.write_text(json.dumps({**values, "state": "running", "pid": int(dead.stdout)}))
-    assert read_status(folder)[0]["state"] == "stale"
+
+    def told(**changes):
+        path.write_text(json.dumps({**alive, **changes}))
+        return read_status(folder)[0]["state"], read_status(folder)[0]["note"]
+
+    assert told(pid=int(dead.stdout)) == ("stale", "its process is gone; the same command goes on")
+    # this process lives: nothing is said of it, however long it has stood still
+    assert told(updated=time.time() - 1000)[0] == "running"
+    # its number has gone to another process since
+    assert told(started=1000.0)[0] == "stale"
+    # in another container its number means nothing here
+    assert told(where="elsewhere-1", pid=int(dead.stdout))[0] == "running"
+    assert told(where="elsewhere-1", updated=time.time() - 100) == ("stale", "not heard of for 100 s")

@@ -96,7 +96,7 @@ def test_two_jobs_at_once_without_locks_leave_the_right_data(a_run, tmp_path, wa
 
 def test_a_second_job_is_refused_and_told_host_start_and_progress_of_the_first(a_run):
     run = a_run(**{"runtime.heartbeat_s": 0.2})
-    first = start(run, PAUSE_S="2")
+    first = start(run, ARGS='{"pause_s": 2}')
     try:
         wait_for(lambda: any(run.runs.glob("stages/*/shards/*/receipt.json")))
         time.sleep(2.5)  # two heartbeats
@@ -112,7 +112,7 @@ def test_a_second_job_is_refused_and_told_host_start_and_progress_of_the_first(a
 
 def test_a_dead_job_does_not_block_a_live_one(a_run):
     run = a_run()
-    first = start(run, PAUSE_S="0.3")
+    first = start(run, ARGS='{"pause_s": 0.3}')
     wait_for(lambda: any(run.runs.glob("stages/*/shards/*/receipt.json")))
     first.kill()
     first.wait()
@@ -123,7 +123,7 @@ def test_a_dead_job_does_not_block_a_live_one(a_run):
 
 def test_moved_in_the_middle_a_job_goes_on_under_another_path(a_run, tmp_path):
     run = a_run()
-    first = start(run, PAUSE_S="0.3")
+    first = start(run, ARGS='{"pause_s": 0.3}')
     wait_for(lambda: any(run.runs.glob("stages/*/shards/*/receipt.json")))
     first.kill()
     first.wait()

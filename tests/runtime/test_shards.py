@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from app.runtime.files import fingerprint, read_json, replacing, sha256_of, write_json
-from app.runtime.shards import Shard, clear_drafts, commit, cut, receipt_of, rows_of
+from app.runtime.files import clear_torn, fingerprint, here, read_json, replacing, sha256_of, write_json
+from app.runtime.shards import Shard, clear_all_drafts, clear_drafts, commit, cut, receipt_of, rows_of
 
 
 def test_a_committed_shard_has_its_rows_files_and_receipt(tmp_path):
@@ -62,13 +62,15 @@ def test_windows_account_for_their_recording(tmp_path):
 
 
 def test_drafts_left_on_this_host_are_cleared_by_who_holds_the_lock(tmp_path):
-    mine, other = tmp_path / f".draft@{os.uname().nodename}@00000@ab", tmp_path / ".draft@elsewhere@00000@cd"
+    mine, other = tmp_path / f".draft@{here()}@00000@1-ab", tmp_path / ".draft@elsewhere-1@00000@1-cd"
     mine.mkdir()
     other.mkdir()
     clear_drafts(tmp_path, locked=False)
     assert mine.exists()
     clear_drafts(tmp_path, locked=True)
     assert not mine.exists() and other.exists()
+    clear_all_drafts(tmp_path)
+    assert not other.exists()
 
 
 def test_the_torso_of_a_broken_copy_is_set_aside(tmp_path):
@@ -109,3 +111,12 @@ def test_cut_leaves_no_row_behind():
     shards = cut(rows, 3)
     assert [shard.name for shard in shards] == ["00000", "00001", "00002"]
     assert [row for shard in shards for row in shard.rows] == rows
+
+
+def test_drafts_of_small_files_are_cleared_when_their_process_is_gone(tmp_path):
+    gone = tmp_path / f".a.json@{here()}@999999999@ab"
+    alive, elsewhere = tmp_path / f".a.json@{here()}@{os.getpid()}@ab", tmp_path / ".a.json@elsewhere-1@999999999@ab"
+    for path in (gone, alive, elsewhere):
+        path.touch()
+    clear_torn(tmp_path)
+    assert not gone.exists() and alive.exists() and elsewhere.exists()

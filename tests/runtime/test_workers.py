@@ -3,8 +3,10 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,8 +15,9 @@ from app.errors import Stopped
 from app.runtime.job import counts, is_complete, open_job
 from app.runtime.shards import cut, rows_of
 from app.runtime.status import read_status
-from tests.runtime.work import double, hungry, long_clip, out_of_memory, poisoned
+from tests.runtime.work import double, long_clip, out_of_memory, poisoned
 
+ROOT = Path(__file__).resolve().parents[2]
 SPEC = {"job": "double", "version": 1, "config": {}, "inputs": {}}
 ROWS = [{"id": str(n)} for n in range(12)]
 
@@ -50,15 +53,46 @@ def test_a_long_clip_that_breathes_does_not_hang(a_run):
     assert counts(job.folder) == (2, 0)
 
 
-def test_a_worker_that_takes_too_much_memory_costs_a_try_with_fewer_clips(a_run, capfd):
+def as_a_process(run, *more, **environment) -> subprocess.Popen:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.runtime.slow_job",
+        "--config",
+        str(run.config_path),
+        "--runs",
+        str(run.runs),
+    ]
+    return subprocess.Popen(
+        [*command, *more],
+        cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def test_a_worker_that_takes_too_much_memory_costs_a_try_with_fewer_clips(a_run):
     """Two shards of 12 clips at 30 MB each: 360 MB are too much, 180 MB too, 90 MB are not."""
-    run = a_run(**{"runtime.memory_gb": 0.25, "runtime.heartbeat_s": 0.2})
-    rows = [{"id": str(n)} for n in range(24)]
-    job = do(run, work=hungry, shards=cut(rows, 12), most_mb=100)
-    assert counts(job.folder) == (24, 0)
-    assert all(row["at_once"] <= 3 for row in rows_of(job.folder))
-    told = capfd.readouterr().err
+    run, cap = a_run(), ("--set", "runtime.memory_gb=0.25", "--set", "runtime.heartbeat_s=0.2")
+    job = as_a_process(run, *cap, WORK="hungry", ARGS='{"most_mb": 100}', SHARD="12")
+    told = job.communicate(timeout=90)[1]
+    assert job.returncode == 0, told
     assert "used more than its share of memory; tried again with fewer clips at a time" in told
+    folder = next((run.runs / "stages").iterdir())
+    assert counts(folder) == (24, 0) and all(row["at_once"] <= 3 for row in rows_of(folder))
+
+
+def test_a_cap_that_is_too_small_is_told_and_costs_no_clip(a_run):
+    """A clip alone takes 300 MB: no number of clips at a time fits, and with more memory all is well."""
+    run = a_run()
+    cap = ("--workers", "1", "--set", "runtime.heartbeat_s=0.2", "--set")
+    work = {"WORK": "hungry", "ARGS": '{"most_mb": 100, "clip_mb": 300, "seconds": 3}', "CLIPS": "2", "SHARD": "1"}
+    job = as_a_process(run, *cap, "runtime.memory_gb=0.25", **work)
+    told = job.communicate(timeout=90)[1]
+    assert job.returncode == 2 and "raise runtime.memory_gb" in told and "Traceback" not in told, told
+    folder = next((run.runs / "stages").iterdir())
+    assert counts(folder) == (0, 0)
+    job = as_a_process(run, *cap, "runtime.memory_gb=2", **work)
+    told = job.communicate(timeout=90)[1]
+    assert job.returncode == 0 and counts(folder) == (2, 0), told
 
 
 def test_memory_that_python_cannot_have_is_a_try_with_fewer_clips_too(a_run):
@@ -104,17 +138,38 @@ def test_the_last_shards_are_not_forgotten_when_fewer_workers_may_work(a_run):
     assert is_complete(job.folder)
 
 
-def test_the_forkserver_killed_costs_no_data(a_run):
-    run = a_run()
+def test_the_forkserver_killed_again_and_again_costs_no_clip(a_run):
+    run, over = a_run(), threading.Event()
 
     def kill_the_forkserver():
-        for child in psutil.Process().children():
-            if "forkserver" in " ".join(child.cmdline()):
-                child.kill()
+        while not over.wait(0.7):
+            for child in psutil.Process().children():
+                if "forkserver" in " ".join(child.cmdline()):
+                    child.kill()
 
-    threading.Timer(1.5, kill_the_forkserver).start()
-    job = do(run, pause_s=0.3)
-    assert counts(job.folder) == (12, 0)
+    killer = threading.Thread(target=kill_the_forkserver)
+    killer.start()
+    try:
+        job = do(run, shards=cut(ROWS[:6], 1), pause_s=0.5)
+    finally:
+        over.set()
+        killer.join()
+    assert counts(job.folder) == (6, 0)
+
+
+def test_a_clip_is_not_blamed_for_time_in_which_it_could_not_run(a_run):
+    """As Ctrl-Z and fg do: the whole job stands still for longer than a clip may take, and goes on."""
+    run = a_run()
+    job = as_a_process(run, "--set", "runtime.clip_seconds=1", ARGS='{"pause_s": 0.4}', CLIPS="6")
+    end = time.monotonic() + 30
+    while not any(run.runs.glob("stages/*/shards/.draft*")):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    os.killpg(job.pid, signal.SIGSTOP)
+    time.sleep(3.0)
+    os.killpg(job.pid, signal.SIGCONT)
+    told = job.communicate(timeout=60)[1]
+    assert job.returncode == 0 and "hung" not in told and "in 6 = out 6 + failed 0" in told, told
 
 
 DEAF = """
@@ -148,16 +203,13 @@ def test_work_that_does_not_listen_is_ended_when_the_grace_is_over(a_run, tmp_pa
 
 @pytest.fixture
 def deaf_job(tmp_path):
-    import sys
-    from pathlib import Path
-
     script = tmp_path / "slow.py"
     script.write_text(DEAF)
     jobs = []
 
     def start(run, *more):
         command = [sys.executable, str(script), "--config", str(run.config_path), "--runs", str(run.runs), *more]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         job = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         jobs.append(job)
         end = time.monotonic() + 30

@@ -50,12 +50,12 @@ def poisoned(shard: Shard, out: Draft, segfault: tuple[str, ...], hang: tuple[st
         out.done({**row, "twice": 2 * int(row["id"])})
 
 
-def hungry(shard: Shard, out: Draft, most_mb: int) -> None:
+def hungry(shard: Shard, out: Draft, most_mb: int, clip_mb: int = 30, seconds: float = 60.0) -> None:
     """Needs memory for all its clips at a time, less when told to take fewer; each shard notes how many it took."""
     at_once = max(1, len(shard.rows) // out.shrink)
-    if at_once * 30 > most_mb:
-        block = bytearray(os.urandom(1 << 20)) * (at_once * 30)
-        end = time.monotonic() + 60
+    if at_once * clip_mb > most_mb:
+        block = bytearray(os.urandom(1 << 20)) * (at_once * clip_mb)
+        end = time.monotonic() + seconds
         while block and time.monotonic() < end:
             breathe()
             time.sleep(0.05)
