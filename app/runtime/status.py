@@ -17,6 +17,7 @@ from app.runtime.machine import gpu_megabytes, used_megabytes
 from app.runtime.steps import taken_steps
 
 STALE_S = 60.0
+CLOCKS_S = 5.0  # that the kernel's clock and ours may differ
 SHARDS_TIMED = 100  # the first ones, each by itself: `make estimate` looks at them
 RUNNING, YIELDING, WAITING = "running", "yielding to others", "waiting for GPU"
 ALIVE = (RUNNING, YIELDING, WAITING)
@@ -142,7 +143,7 @@ def _stale(values: dict[str, Any]) -> str:
     """Why a job that says it is alive is not believed; "" if it is."""
     if values.get("where") == here():
         try:  # a number may have gone to another process since
-            alive = psutil.Process(values["pid"]).create_time() <= values["started"] + 1.0
+            alive = psutil.Process(values["pid"]).create_time() <= values["started"] + CLOCKS_S
         except psutil.NoSuchProcess:
             alive = False
         return "" if alive else "its process is gone; the same command goes on"

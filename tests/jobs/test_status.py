@@ -14,6 +14,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from app.runtime.files import here
 from jobs.status import belongs, picture, tasks_under
 from tests.jobs.sitter import ROOT, ask, clean, sit
 
@@ -36,8 +37,8 @@ def runs(tmp_path):
         job = folder.split("/")[-1].split("-")[0].replace("crnn", "train").replace("report", "evaluate")
         status = {
             "job": job, "label": "train crnn" if job == "train" else job, "run": "x" if number == 5 else "demo",
-            "task": "main", "state": state, "host": os.uname().nodename, "pid": os.getpid(),
-            "started": now - 100 + number, "updated": now - 50 + number,
+            "task": "main", "state": state, "host": os.uname().nodename, "where": here(),
+            "pid": os.getpid(), "started": now + number, "updated": now - 50 + number,
             "seconds": 50.0, "done": 41, "total": 120, "unit": "shards", "clips": 2050,
             "failed": 3 * (number == 0), "rate": 31.4, "eta_s": None if number < 3 else 125, "peak_mb": 812.0,
             "used_mb": 300.0, "note": {1: "no space", 5: "GPU 0 and 1 are busy, since 11:02"}.get(number, ""),
