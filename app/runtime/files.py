@@ -17,29 +17,32 @@ BLOCK = 1 << 20  # bytes written at once
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, synced: bool = True) -> Iterator[Path]:
     """A draft beside `path` to write to; synced and renamed over it when the block ends well.
 
-    A reader sees the old file or the new one, never a part.
+    A reader sees the old file or the new one, never a part. Without `synced` a power cut may
+    cost the file: for what is soon written again, as each sync makes others on the disk wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = _draft_of(path)
     try:
         yield draft
         passing(f"{path.name} written")
-        sync(draft)
+        if synced:
+            sync(draft)
         passing(f"{path.name} synced")
         draft.replace(path)
         passing(f"{path.name} renamed")
-        sync(path.parent)
+        if synced:
+            sync(path.parent)
         passing(f"{path.name} in place")
     finally:
         draft.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes, synced: bool = True) -> None:
     data = memoryview(content.encode() if isinstance(content, str) else content)
-    with replacing(path) as draft, draft.open("wb", buffering=0) as file:
+    with replacing(path, synced) as draft, draft.open("wb", buffering=0) as file:
         paced = PacedFile(file.fileno())
         # in two pieces at least, so that a test can kill between them
         size = min(BLOCK, max(1, len(data) // 2))
@@ -52,8 +55,8 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             passing(f"{path.name} writing")
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+def write_json(path: Path, value: Any, synced: bool = True) -> None:
+    write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", synced)
 
 
 def here() -> str:

@@ -124,7 +124,9 @@ class Status:
         with self._lock:
             now = {**self.values, "shard_s": dict(self.values["shard_s"])}
         with self._writing, contextlib.suppress(OSError):
-            write_json(self.path, now)  # a full disk must not make a living job look dead; the work itself will tell
+            write_json(
+                self.path, now, synced=False
+            )  # a full disk must not make a living job look dead; the work itself will tell
 
 
 def read_status(folder: Path) -> list[dict[str, Any]]:
