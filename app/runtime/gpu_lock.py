@@ -1,12 +1,13 @@
 """One GPU, one job of ours: a lock by UUID in RUNS, which host and containers share. It dies with its process."""
 
-import fcntl
 import json
 import os
 import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from app.runtime.locks import take_lock
 
 
 @dataclass
@@ -27,30 +28,14 @@ def lock_gpu(folder: Path, uuid: str, job: str, since: float) -> GpuLock | str:
     path = folder / f"{uuid.replace('/', '_')}.lock"  # MIG UUIDs of old drivers hold a slash
     try:
         _make(folder)
-        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        lock = take_lock(path)
     except OSError:
         return GpuLock(None, False)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
+    if lock is None:
         return _holder(path)
-    except OSError:
-        return GpuLock(handle, False)
-    _note(handle, job, since)
-    return GpuLock(handle, not _locked_again(path))
-
-
-def _locked_again(path: Path) -> bool:
-    """Whether a second descriptor gets the lock that we hold: try, do not believe."""
-    second = os.open(path, os.O_RDWR)
-    try:
-        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(second)
+    if lock.works:
+        _note(lock.handle, job, since)
+    return GpuLock(lock.handle, lock.works)
 
 
 def _make(folder: Path) -> None:

@@ -17,7 +17,6 @@ import pytest
 
 from app.config import RuntimeConfig
 from app.errors import STOPPED, Stopped, UserError
-from app.runtime import gpu_lock
 from app.runtime.gpus import CHECK_S, GpuLost, taken_gpus
 from app.runtime.nvml import read_gpus
 from tests.runtime.fake_nvml import FakeGpu, FakeNvml
@@ -398,7 +397,7 @@ def raises(handle, how):
 def test_where_locks_do_not_work_the_job_goes_on_and_says_so(take, told, monkeypatch, flock):
     """A file system without locks is not here: fcntl.flock plays one."""
     server = FakeNvml(FakeGpu("GPU-a"))
-    monkeypatch.setattr(gpu_lock.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     with take(server) as taken:
         assert uuids(taken) == ["GPU-a"]
     assert len([line for line in told.lines if line.startswith("no locks work in ")]) == 1
