@@ -18,7 +18,7 @@ def denoise(run: Run) -> None:
     prepared = need(run, "prepare")
     with open_job(run, "denoise", spec_of(run, "denoise")) as job:
         if not job.complete:
-            rows = list(by_split(rows_of(prepared, shard="manifest"), *TRAIN_SPLITS))
+            rows = by_split(rows_of(prepared, shard="manifest"), *TRAIN_SPLITS)
             shards = cut(rows, run.config.denoise.shard_clips)
             preload = "noisereduce" if run.config.denoise.method == "gate" else "app.audio.io"
             job.run(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from app.config import Config
+from app.corpora.manifest import by_split
 from app.features.frames import window_bytes
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
@@ -25,8 +26,8 @@ def extract(run: Run) -> None:
     size = run.config.extract.shard_clips
     with open_job(run, "extract", spec_of(run, "extract"), gpu=True) as job:
         if not job.complete:
-            recipes = recipes_of(planned)
-            rows = [{"id": row["id"], "manifest": row, "recipe": recipes[row["id"]]} for row in rows_of(planned)]
+            plan = zip(rows_of(planned), recipes_of(planned), strict=True)
+            rows = ({"id": row["id"], "manifest": row, "recipe": recipe} for row, recipe in plan)
             job.run(
                 extract_mixes,
                 cut(rows, size),
@@ -38,10 +39,9 @@ def extract(run: Run) -> None:
             )
     with open_job(run, "extract-test", spec_of(run, "extract-test"), gpu=True) as job:
         if not job.complete:
-            test = [row for row in rows_of(listed) if row["split"] == "test"]
             job.run(
                 extract_recordings,
-                cut(test, size),
+                cut(by_split(rows_of(listed), "test"), size),
                 preload=PRELOAD,
                 row_bytes=lambda row: clip_bytes(run.config),
                 data=run.data,

@@ -4,16 +4,20 @@ import csv
 import io
 import os
 import sys
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from app.errors import UserError
 from app.features.windows import by_recording
 from app.runtime.desk import Desk
-from app.runtime.files import fingerprint, sha256_of, write_atomic
+from app.runtime.files import sha256_of, write_atomic
 from app.runtime.job import open_job
+from app.runtime.rows import Rows
 from app.runtime.run import Run, job_main
-from app.runtime.shards import Draft, Shard, rows_of
+from app.runtime.shards import Draft, Shard, cut, rows_of
 from app.runtime.steps import step
 from jobs.chain import need, spec_of
 from jobs.extract import PRELOAD, clip_bytes, extract_recordings, gpu_share, windows_of
@@ -69,7 +73,7 @@ def _submit(
 def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
     """Any recordings: the same extraction, then one row a file and a table of windows."""
     from app.corpora.contest import AUDIO
-    from app.corpora.manifest import digests_of, recording
+    from app.corpora.manifest import name_of, recording, with_digests
 
     if not given.exists():
         raise UserError(f"INPUT={given}: no such file or folder", "make infer INPUT=recording.wav, or INPUT=folder")
@@ -77,17 +81,15 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
     files = sorted(p for p in given.rglob("*") if p.suffix.lower() in AUDIO) if given.is_dir() else [given]
     if not files:
         raise UserError(f"INPUT={given}: holds no recording", f"known endings: {', '.join(sorted(AUDIO))}")
-    names = [str(path.relative_to(folder)) for path in files]
-    digests = digests_of(folder, names, run.workers)
-    rows = [recording(id=n, path=n, label=None, split="input", sha256=digests[n]) for n in names]
-    spec = spec_of(run, "extract-input", recordings=fingerprint(digests))
+    names = (str(path.relative_to(folder)) for path in files)
+    found = (recording(id=name, path=name, label=None, split="input") for name in names)
+    rows = Rows(with_digests(folder, found, run.workers))
+    spec = spec_of(run, "extract-input", recordings=name_of(rows, {}))
     with open_job(run, "extract-input", spec, gpu=True) as job:
         if not job.complete:
-            # a shard a few files: some are hours long
-            shards = [Shard(f"{n:05d}", tuple(rows[at : at + 8])) for n, at in enumerate(range(0, len(rows), 8))]
             job.run(
                 extract_recordings,
-                shards,
+                cut(rows, 8),  # a shard a few files: some are hours long
                 preload=PRELOAD,
                 row_bytes=lambda row: windows_of(folder / row["path"], run.config) * clip_bytes(run.config),
                 data=folder,
@@ -99,7 +101,7 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
         print(f"infer  {row['id']}: {row['cause']} ({row['detail']})", file=sys.stderr)
     if not any(rows_of(features)):
         raise UserError(f"INPUT={given}: no recording could be read", "see the causes above")
-    windows = list(rows_of(_score(run, model, features, "infer-input")))
+    windows = Rows(rows_of(_score(run, model, features, "infer-input")))
     scores = by_recording(windows)
     path = run.folder / "scores" / "input" / f"{given.resolve().name}.csv"
     windows_path = path.with_name(f"{given.resolve().name}.windows.csv")
@@ -124,20 +126,21 @@ def _score(run: Run, model: dict[str, Any], features: Path, part: str) -> Path:
     spec = spec_of(run, "infer", features=features.name, model=model_mark(model))
     with open_job(run, part, spec, gpu=True) as job:
         if not job.complete:
-            by_shard: dict[str, dict[str, None]] = {}
-            for row in rows_of(features):
-                by_shard.setdefault(row["shard"], {})[row["recording"]] = None
-            # a shard's rows are its recordings; their windows are found with the features
-            shards = [Shard(name, tuple({"id": id} for id in ids)) for name, ids in by_shard.items()]
             job.run(
                 score_shard,
-                shards,
+                list(_recordings(features)),
                 preload=None,
                 row_bytes=lambda row: ROW_BYTES,
                 features=features,
                 scorer=_scorer(run, model, job),
             )
         return job.folder
+
+
+def _recordings(features: Path) -> Iterator[Shard]:
+    """A shard's rows are its recordings; their windows are found with the features."""
+    for name, rows in groupby(rows_of(features), key=itemgetter("shard")):
+        yield Shard(name, Rows({"id": id} for id in dict.fromkeys(row["recording"] for row in rows)))
 
 
 def _scorer(run: Run, model: dict[str, Any], desk: Desk) -> "Scorer":

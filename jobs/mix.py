@@ -3,14 +3,16 @@
 import csv
 import sys
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from app.runtime.files import read_json, write_json
 from app.runtime.job import open_job
 from app.runtime.pace import PACE
+from app.runtime.rows import Row
 from app.runtime.run import Run, job_main
-from app.runtime.shards import Draft, Shard, cut
+from app.runtime.shards import Draft, Shard, cut, shards_of
 from app.runtime.steps import step
 from jobs.chain import need, spec_of
 from jobs.terminal import table
@@ -20,35 +22,17 @@ ROW_BYTES = 1500  # of a plan's row and its manifest line
 
 def mix(run: Run) -> None:
     """Plans every training and validation clip: up to two voices in noise, as the test will be. A table to read."""
-    from app.corpora.manifest import by_split
-    from app.corpora.plan import Planner, plan_row
-    from app.corpora.sounds import Sounds
-
     denoised, cfg = need(run, "denoise"), run.config.mix
     with open_job(run, "mix", spec_of(run, "mix")) as job:
         if not job.complete:
-            with step("read the voices"):
-                voices, bank = Sounds(denoised), Sounds(denoised, "noise")
-                by_id = {row["id"]: row for row in voices.rows}
-            plan = []
-            half = cfg.valid_clips // 2
-            for split, count, rates in (
-                ("train", cfg.train_clips, cfg.train),
-                ("select", half, cfg.valid),
-                ("calibrate", cfg.valid_clips - half, cfg.valid),
-            ):
-                mine, noise = list(by_split(voices.rows, split)), list(by_split(bank.rows, split))
-                with step("draw"):
-                    planner = Planner(split, mine, noise, cfg, run.config.sample_rate, run.config.seed)
-                    for state, recipe in planner.draw(count, rates):
-                        row = plan_row(state, recipe, by_id, run.config.sample_rate)
-                        plan.append({**row, "recipe": recipe.to_row()})
-            job.run(mix_shard, cut(plan, cfg.shard_clips), preload=None, row_bytes=lambda row: ROW_BYTES)
+            with step("draw"):
+                shards = cut(_plan(run, denoised), cfg.shard_clips)
+            job.run(mix_shard, shards, preload=None, row_bytes=lambda row: ROW_BYTES)
         planned = job
     if cfg.materialise:
         with open_job(run, "mix-audio", spec_of(run, "mix-audio")) as job:
             if not job.complete:
-                shards = cut([{"id": id, "recipe": recipe} for id, recipe in recipes_of(planned.folder).items()], 100)
+                shards = cut(({"id": recipe["id"], "recipe": recipe} for recipe in recipes_of(planned.folder)), 100)
                 rate = run.config.sample_rate
                 clip_bytes = cfg.window_s * rate * 2 + ROW_BYTES
                 job.run(
@@ -60,6 +44,24 @@ def mix(run: Run) -> None:
                     rate=rate,
                 )
     table("Planned clips", summary_rows(planned.folder))
+
+
+def _plan(run: Run, denoised: Path) -> Iterator[Row]:
+    """The manifest line of each clip to be, with its recipe."""
+    from app.corpora.manifest import by_split
+    from app.corpora.plan import Planner
+    from app.corpora.sounds import Sounds
+
+    cfg, rate, half = run.config.mix, run.config.sample_rate, run.config.mix.valid_clips // 2
+    voices, bank = Sounds(denoised), Sounds(denoised, "noise")
+    for split, count, rates in (
+        ("train", cfg.train_clips, cfg.train),
+        ("select", half, cfg.valid),
+        ("calibrate", cfg.valid_clips - half, cfg.valid),
+    ):
+        planner = Planner(split, by_split(voices.rows, split), by_split(bank.rows, split), cfg, rate, run.config.seed)
+        for state, recipe in planner.draw(count, rates):
+            yield {**planner.row(state, recipe), "recipe": recipe.to_row()}
 
 
 def mix_shard(shard: Shard, out: Draft) -> None:
@@ -92,16 +94,14 @@ def materialise_shard(shard: Shard, out: Draft, denoised: Path, rate: int) -> No
         out.done({"id": row["id"], "path": f"{row['id']}.wav"})
 
 
-def recipes_of(planned: Path) -> dict[str, dict[str, Any]]:
-    """id -> recipe row of every planned clip, as plan.csv has it."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(planned.glob("shards/*/plan.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            found |= {row["id"]: row for row in csv.DictReader(file)}
-    return found
+def recipes_of(planned: Path) -> Iterator[Row]:
+    """The recipe row of every planned clip, as plan.csv has it, in the order of the manifest."""
+    for folder in shards_of(planned):
+        with (folder / "plan.csv").open(encoding="utf-8", newline="") as file:
+            yield from csv.DictReader(file)
 
 
-def _summary(rows: tuple[dict[str, Any], ...], recipes: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(rows: Sequence[Row], recipes: list[Row]) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     for row, recipe in zip(rows, recipes, strict=True):
         split = row["split"]
@@ -120,8 +120,8 @@ def _summary(rows: tuple[dict[str, Any], ...], recipes: list[dict[str, Any]]) ->
 def summary_rows(planned: Path) -> list[dict[str, Any]]:
     """One row a split: its clips, and how many of each state and augmentation."""
     total: Counter[str] = Counter()
-    for path in sorted(planned.glob("shards/*/summary.json")):
-        total.update(read_json(path))
+    for folder in shards_of(planned):
+        total.update(read_json(folder / "summary.json"))
     names = list(dict.fromkeys(key.split("/", 1)[1] for key in total))
     order = [n for n in ("clips", "none", "real", "fake", "real+real", "fake+fake", "real+fake") if n in names]
     columns = order + [name for name in names if name not in order]

@@ -1,12 +1,16 @@
 """Reads a corpus in its own layout, splits it by whole speakers and engines, and audits it for shortcuts."""
 
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from app.config import Config
-from app.runtime.files import fingerprint, read_json, write_json
+from app.runtime.files import read_json, write_json
 from app.runtime.job import open_job
+from app.runtime.rows import Row, Rows
 from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, commit, cut, receipt_of, rows_of
 from app.runtime.steps import step
@@ -15,19 +19,25 @@ from jobs.terminal import table
 
 LAST = "manifest"  # the shard that is made from all others
 ROW_BYTES = 1500  # of a manifest line, with its facts
+LISTED = 5000  # rows of a shard that only lists
+KNOWN = ("id", "fake", "real", "speaker", "attack", "language", "parent")  # what splits and the audit look at
 
 
 def prepare(run: Run) -> None:
     """Reads a corpus in its own layout, splits it by whole speakers and engines, and audits it for shortcuts."""
     from app.corpora.contest import read_contest
-    from app.corpora.manifest import digests_of
+    from app.corpora.manifest import by_split, digest_of, name_of, with_digests
 
     corpus = read_contest(run.data)
-    digests = digests_of(run.data, [*corpus.tables, *(row["path"] for row in corpus.rows)], run.workers)
-    rows = [{**row, "sha256": digests[row["path"]]} for row in corpus.rows]
-    train, rest = [r for r in rows if r["split"] == "train"], [r for r in rows if r["split"] != "train"]
-    tables = {name: digests[name] for name in corpus.tables}
-    run.note_corpus(_name(train, tables, ("train.csv", "meta.csv")), _name(rest, tables, ("test.csv",)), tables)
+    with step("hash"):
+        train = Rows(with_digests(run.data, by_split(corpus.rows, "train"), run.workers))
+        rest = Rows(with_digests(run.data, by_split(corpus.rows, "test", "unlabeled"), run.workers))
+        tables = {name: digest_of(run.data / name) for name in corpus.tables}
+    run.note_corpus(
+        name_of(train, {name: tables.get(name) for name in ("train.csv", "meta.csv")}),
+        name_of(rest, {"test.csv": tables.get("test.csv")}),
+        tables,
+    )
     with open_job(run, "prepare", spec_of(run, "prepare")) as job:
         if not job.complete:
             shards = cut(train, run.config.prepare.shard_clips)
@@ -45,14 +55,9 @@ def prepare(run: Run) -> None:
                     _join(job.folder, out, run.config, corpus.has_meta)
     with open_job(run, "prepare-test", spec_of(run, "prepare-test")) as listed:
         if not listed.complete:
-            listed.run(list_shard, [Shard("00000", tuple(rest))], preload=None, row_bytes=lambda row: ROW_BYTES)
+            listed.run(list_shard, cut(rest, LISTED), preload=None, row_bytes=lambda row: ROW_BYTES)
     audit = read_json(job.shards / LAST / "audit.json")
     _show(audit, rest)
-
-
-def _name(rows: list[dict[str, Any]], tables: dict[str, str], names: tuple[str, ...]) -> str:
-    """The fingerprint of some recordings and the tables that describe them: all that a stage on them can depend on."""
-    return fingerprint([{name: tables.get(name) for name in names}, {row["path"]: row["sha256"] for row in rows}])
 
 
 def list_shard(shard: Shard, out: Draft) -> None:
@@ -85,16 +90,21 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
 
     from app.corpora.audit import audit_of
     from app.corpora.clusters import clusters_of
-    from app.corpora.manifest import BONAFIDE
+    from app.corpora.manifest import BONAFIDE, by_split
     from app.corpora.split import SPLITS, groups_of, split_groups
 
-    rows = list(rows_of(stage))
-    facts = {row["id"]: {**row.pop("facts"), "sample_rate": row["sample_rate"]} for row in rows}
+    rows, facts, colours = [], {}, []
+    for row in rows_of(stage):
+        rows.append({key: intern(row[key]) if isinstance(row[key], str) else row[key] for key in KNOWN})
+        known = {**row["facts"], "sample_rate": row["sample_rate"]}
+        colour = np.array(known.pop("colour"))
+        if not row["speaker"] and (row["attack"] or BONAFIDE) == BONAFIDE:
+            colours.append(colour)
+        facts[row["id"]] = known
     nameless = [row["id"] for row in rows if not row["speaker"] and (row["attack"] or BONAFIDE) == BONAFIDE]
     clusters: dict[str, str] = {}
     if nameless:
-        colours = np.array([facts[id]["colour"] for id in nameless])
-        clusters = clusters_of(nameless, colours, [facts[id]["digest"] for id in nameless], config.seed)
+        clusters = clusters_of(nameless, np.array(colours), [facts[id]["digest"] for id in nameless], config.seed)
     groups = groups_of(rows, clusters, {id: known["digest"] for id, known in facts.items()})
     splits = split_groups(groups, config.prepare.valid_fraction, config.seed)
     audit = audit_of(rows, facts, list(rows_of(stage, "failed"))).as_json()
@@ -104,35 +114,47 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
             f"{len(nameless)} clips name no speaker and no engine ({'gaps in' if has_meta else 'no'} meta.csv): "
             "they were grouped by sound alone, so a voice may lie in two splits and validation may be too kind",
         )
-    for row in rows:
-        row.pop("shard")
+    for row in rows_of(stage):
+        del row["facts"], row["shard"]
         out.done({**row, "split": splits[row["id"]], "cluster": clusters.get(row["id"])})
-    audit["splits"] = [_split_line(name, [row for row in out.manifest if row["split"] == name]) for name in SPLITS]
+    audit["splits"] = [_split_line(name, by_split(out.manifest, name)) for name in SPLITS]
     write_json(out.path / "audit.json", audit)
 
 
-def _split_line(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _split_line(name: str, rows: Iterable[Row]) -> dict[str, Any]:
     from app.corpora.split import engine_of
 
-    labelled = [row for row in rows if row["real"] is not None]
+    clips: Counter[str] = Counter()
+    names: dict[str, set[str]] = {"speakers": set(), "engines": set(), "languages": set()}
+    for row in rows:
+        clips["all"] += 1
+        if row["real"] is not None:
+            clips["labelled"] += 1
+            clips["real"] += row["real"]
+            clips["fake"] += row["fake"]
+            names["speakers"] |= {row["speaker"]} if row["real"] else set()
+        names["engines"].add(engine_of(row["attack"]) or "")
+        names["languages"].add(row["language"] or "")
     return {
         "split": name,
-        "clips": len(rows),
-        "real": sum(row["real"] for row in labelled) if labelled else None,
-        "fake": sum(row["fake"] for row in labelled) if labelled else None,
-        "speakers": len({row["speaker"] for row in labelled if row["speaker"] and row["real"]}) or None,
-        "engines": ", ".join(sorted({e for row in rows if (e := engine_of(row["attack"]))})),
-        "languages": ", ".join(sorted({row["language"] for row in rows if row["language"]})),
+        "clips": clips["all"],
+        "real": clips["real"] if clips["labelled"] else None,
+        "fake": clips["fake"] if clips["labelled"] else None,
+        "speakers": len(names["speakers"] - {None, ""}) or None,
+        "engines": ", ".join(sorted(names["engines"] - {""})),
+        "languages": ", ".join(sorted(names["languages"] - {""})),
     }
 
 
-def split_rows(audit: dict[str, Any], rest: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def split_rows(audit: dict[str, Any], rest: Iterable[Row]) -> list[dict[str, Any]]:
     """One row a split of training recordings, then what is only listed."""
-    others = [name for name in ("test", "unlabeled") if any(row["split"] == name for row in rest)]
-    return audit["splits"] + [_split_line(name, [row for row in rest if row["split"] == name]) for name in others]
+    from app.corpora.manifest import by_split
+
+    lines = [_split_line(name, by_split(rest, name)) for name in ("test", "unlabeled")]
+    return audit["splits"] + [line for line in lines if line["clips"]]
 
 
-def _show(audit: dict[str, Any], rest: list[dict[str, Any]]) -> None:
+def _show(audit: dict[str, Any], rest: Rows) -> None:
     table("Splits", split_rows(audit, rest))
     table(
         "Does a plain fact tell the label?", [{k: v for k, v in s.items() if k != "found"} for s in audit["shortcuts"]]

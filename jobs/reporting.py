@@ -8,6 +8,7 @@ from typing import Any
 from app.learning.timing import training_seconds
 from app.runtime.files import read_json, read_lines
 from app.runtime.job import counts, is_complete
+from app.runtime.rows import Rows
 from app.runtime.run import Run
 from app.runtime.shards import rows_of
 from app.runtime.status import read_status
@@ -30,7 +31,7 @@ def report_of(run: Run, model: dict[str, Any], evaluations: list[Any], notes: li
     audit = read_json(stages["prepare"] / "shards" / "manifest" / "audit.json")
     models = trained_models(run)
     facts = [{k: v for k, v in s.items() if k != "found"} for s in audit["shortcuts"]]
-    listed = list(rows_of(stages["prepare-test"]))
+    listed = Rows(rows_of(stages["prepare-test"]))
     return Report(
         run=run.name,
         when=time.strftime("%F %H:%M"),

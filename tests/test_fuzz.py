@@ -144,13 +144,13 @@ def test_a_table_that_is_none_is_refused(tmp_path):
     """Found by fuzzing: a pipe was waited for, 100,000 columns filled the memory, deep JSON was a traceback."""
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(UserError, match="not a file"):
-        read_table(tmp_path / "pipe.csv", ["id"])
+        list(read_table(tmp_path / "pipe.csv", ["id"]))
     (tmp_path / "wide.csv").write_text("id," + "x," * MOST_COLUMNS + "\n")
     with pytest.raises(UserError, match="1002 columns"):
-        read_table(tmp_path / "wide.csv", ["id"])
+        list(read_table(tmp_path / "wide.csv", ["id"]))
     (tmp_path / "twice.csv").write_text("id,parent,parent\na,b,c\n")
     with pytest.raises(UserError, match="'parent' stands twice"):
-        read_table(tmp_path / "twice.csv", ["id"], ["parent"])
+        list(read_table(tmp_path / "twice.csv", ["id"], ["parent"]))
     for cell in ("[" * 100_000, "[" + "9" * 5000 + "]"):
         (tmp_path / "labels.csv").write_text(f'id,fake,real,voices\na,0,1,"{cell}"\n')
         assert read_labels(tmp_path / "labels.csv")[0]["attack"] is None

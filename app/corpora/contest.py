@@ -8,10 +8,13 @@ evaluate alone.
 
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
+from typing import NamedTuple
 
-from app.corpora.manifest import BONAFIDE, Row, recording
+from app.corpora.manifest import BONAFIDE, recording
 from app.corpora.tables import brief, choice, read_table
 from app.errors import UserError
+from app.runtime.rows import Rows
 
 LABELS = {"fake": (1, 0), "real": (0, 1)}
 AUDIO = {".ogg", ".wav", ".flac", ".mp3", ".opus", ".oga", ".aif", ".aiff"}
@@ -19,9 +22,22 @@ AUDIO = {".ogg", ".wav", ".flac", ".mp3", ".opus", ".oga", ".aif", ".aiff"}
 
 @dataclass(frozen=True)
 class Corpus:
-    rows: list[Row]  # split: train, test or unlabeled
+    rows: Rows  # split: train, test or unlabeled
     tables: list[str]  # the files that were read beside the audio, relative
     has_meta: bool
+
+
+class Meta(NamedTuple):
+    """A line of meta.csv; empty texts where nothing is known."""
+
+    line: int
+    speaker: str
+    attack: str
+    language: str
+    parent: str
+
+
+UNKNOWN = Meta(0, "", "", "", "")
 
 
 def read_contest(folder: Path) -> Corpus:
@@ -39,22 +55,22 @@ def read_contest(folder: Path) -> Corpus:
     tables = ["train.csv"]
     meta = {}
     if (folder / "meta.csv").exists():
-        known_of = read_table(folder / "meta.csv", ["id", "speaker", "attack"], ["language", "parent"])
-        meta = {row["id"]: {**row, "line": str(line)} for line, row in known_of}
+        meta = _meta(folder / "meta.csv")
         tables.append("meta.csv")
-    rows = []
+    rows = Rows()
     table = folder / "train.csv"
     for line, row in read_table(table, ["id", "path", "label"]):
         label = LABELS[choice(table, line, "label", row["label"], LABELS)]
-        known = {key: meta.get(row["id"], {}).get(key) for key in ("speaker", "attack", "language", "parent")}
-        if known["attack"] and (known["attack"] == BONAFIDE) != (label == LABELS["real"]):
+        known = meta.get(row["id"], UNKNOWN)
+        if known.attack and (known.attack == BONAFIDE) != (label == LABELS["real"]):
             raise UserError(
-                f"{folder / 'meta.csv'}:{meta[row['id']]['line']}: attack '{brief(known['attack'])}' of a clip that "
+                f"{folder / 'meta.csv'}:{known.line}: attack '{brief(known.attack)}' of a clip that "
                 f"{table}:{line} calls {row['label']}",
                 f"a real voice has the attack '{BONAFIDE}' or none, a fake one the name of its engine",
             )
         path = _inside(folder, row["path"], table, line)
-        rows.append(recording(id=row["id"], path=path, label=label, split="train", **known))
+        told = {key: value for key, value in known._asdict().items() if key != "line"}
+        rows.append(recording(id=row["id"], path=path, label=label, split="train", **told))
     if (folder / "test.csv").exists():
         table = folder / "test.csv"
         tables.append("test.csv")
@@ -67,6 +83,14 @@ def read_contest(folder: Path) -> Corpus:
             rows.append(recording(id=file.stem, path=path, label=None, split="unlabeled"))
     _check_across(folder, rows)
     return Corpus(rows, tables, bool(meta))
+
+
+def _meta(path: Path) -> dict[str, Meta]:
+    found = {}
+    for line, row in read_table(path, ["id", "speaker", "attack"], ["language", "parent"]):
+        told = (row.get(key, "") for key in Meta._fields[1:])
+        found[row["id"]] = Meta(line, *map(intern, told))  # names repeat
+    return found
 
 
 def _inside(folder: Path, path: str, table: Path, line: int) -> str:
@@ -84,7 +108,7 @@ def _inside(folder: Path, path: str, table: Path, line: int) -> str:
     return str(Path(path))
 
 
-def _check_across(folder: Path, rows: list[Row]) -> None:
+def _check_across(folder: Path, rows: Rows) -> None:
     if not any(row["fake"] for row in rows) or not any(row["real"] for row in rows):
         raise UserError(
             f"{folder / 'train.csv'}: both labels, real and fake, are needed", "add clips of the missing one"

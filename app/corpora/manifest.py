@@ -1,17 +1,18 @@
 """What is known of one recording: a manifest line. Labels are translated here once, into (fake, real)."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from app.errors import UserError
-from app.runtime.files import sha256_of
-
-Row = dict[str, Any]
+from app.runtime.files import fingerprint, sha256_of
+from app.runtime.rows import Row
 
 TRAIN_SPLITS = ("train", "select", "calibrate")
 BONAFIDE = "bonafide"
+HASHED_TOGETHER = 256
 
 
 def recording(
@@ -54,24 +55,37 @@ def by_split(rows: Iterable[Row], *splits: str) -> Iterator[Row]:
     return (row for row in rows if row["split"] in splits)
 
 
-def digests_of(folder: Path, paths: Iterable[str], threads: int = 1) -> dict[str, str]:
-    """Path -> SHA-256 of its bytes, or "missing" or "unreadable": what a corpus is, wherever its folder lies."""
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, or "missing" or "unreadable"."""
+    try:
+        return sha256_of(path) if path.is_file() else "missing"
+    except OSError:
+        return "unreadable"
 
-    def digest(path: str) -> str:
-        try:
-            return sha256_of(folder / path) if (folder / path).is_file() else "missing"
-        except OSError:
-            return "unreadable"
 
-    unique = sorted(set(paths))
+def with_digests(folder: Path, rows: Iterable[Row], threads: int = 1) -> Iterator[Row]:
+    """The rows, in their order, each with the digest of its file as `sha256`; a few of them are held at a time."""
+    left = iter(rows)
     with ThreadPoolExecutor(threads) as pool:  # hashing and reading leave the interpreter lock
-        return dict(zip(unique, pool.map(digest, unique), strict=True))
+        while part := list(islice(left, HASHED_TOGETHER)):
+            digests = pool.map(lambda row: digest_of(folder / row["path"]), part)
+            yield from ({**row, "sha256": digest} for row, digest in zip(part, digests, strict=True))
+
+
+def name_of(rows: Iterable[Row], tables: dict[str, str | None]) -> str:
+    """The fingerprint of some recordings and of the tables that describe them: all that a stage on them can depend on.
+
+    tables: name -> digest, None where there is no such table. Neither the order of the rows counts, nor where
+    their folder lies.
+    """
+    found = sorted(hashlib.sha256(f"{row['path']}\0{row['sha256']}".encode()).digest() for row in rows)
+    return fingerprint([tables, hashlib.sha256(b"".join(found)).hexdigest()])
 
 
 def same_recording(folder: Path, row: Row) -> Path:
     """The file of a row. UserError if it no longer holds the bytes that prepare saw: stages are named after them."""
     path = folder / row["path"]
-    if digests_of(folder, [row["path"]])[row["path"]] != row["sha256"]:
+    if digest_of(path) != row["sha256"]:
         raise UserError(
             f"{path}: not the recording that was prepared (changed, missing or not readable now)",
             "point DATA=... at the corpus that was prepared (is it mounted?), or run `make prepare` again",

@@ -6,7 +6,10 @@ of the state or of the labels, so that none of them can tell real from fake.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from sys import intern
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,27 +34,79 @@ MOST_SPEECH_OF = 4  # places are drawn for a piece, the one with the most speech
 HUM_DB = (-20.0, -3.0)  # hum against the rest of the noise
 
 
-class Planner:
-    """Draws the clips of one split from that split's voices and noise."""
+class Clip(NamedTuple):
+    """What a plan must know of a voice's recording; there are many, and all are in memory."""
 
-    def __init__(self, split: str, voices: list[Row], bank: list[Row], cfg: MixConfig, sample_rate: int, seed: int):
+    id: str
+    fake: int
+    speaker: str | None
+    attack: str | None
+    language: str | None
+    cluster: str | None
+    num_samples: int
+    active: str  # a digit each ACTIVE_STEP_S
+
+    @property
+    def who(self) -> tuple[object, ...]:
+        """What makes a voice another voice; without metadata the cluster must do, else each recording is its own."""
+        return (self.fake, self.speaker or self.cluster or self.id, self.attack)
+
+
+class Planner:
+    """Draws the clips of one split from that split's voices and noise.
+
+    voices, bank: manifest rows of the denoise stage; they are gone through once.
+    """
+
+    def __init__(
+        self, split: str, voices: Iterable[Row], bank: Iterable[Row], cfg: MixConfig, sample_rate: int, seed: int
+    ) -> None:
         self.split, self.cfg, self.rate, self.seed = split, cfg, sample_rate, seed
         self.window = round(cfg.window_s * sample_rate)
-        self.voices = {fake: sorted((r for r in voices if r["fake"] == fake), key=lambda r: r["id"]) for fake in (0, 1)}
-        self.weights = {fake: _weights(rows) for fake, rows in self.voices.items()}
-        self.mates: dict[tuple[object, ...], list[Row]] = defaultdict(list)
-        for rows in self.voices.values():
-            for row in rows:
-                self.mates[_who(row)].append(row)
+        self.clips = {clip.id: clip for clip in sorted(map(_clip, voices), key=lambda clip: clip.id)}
+        self.voices = {fake: [clip for clip in self.clips.values() if clip.fake == fake] for fake in (0, 1)}
+        self.weights = {fake: _weights(clips) for fake, clips in self.voices.items()}
+        self.mates: dict[tuple[object, ...], list[Clip]] = defaultdict(list)
+        for clips in self.voices.values():
+            for clip in clips:
+                self.mates[clip.who].append(clip)
         numbers = {who: number for number, who in enumerate(self.mates)}
-        self.who = {fake: np.array([numbers[_who(row)] for row in rows]) for fake, rows in self.voices.items()}
+        self.who = {fake: np.array([numbers[clip.who] for clip in clips]) for fake, clips in self.voices.items()}
         # as much noise from recordings of real voices as of fakes: its origin tells nothing
-        self.noises = [n for n in (sorted(r["id"] for r in bank if r["fake"] == fake) for fake in (0, 1)) if n]
+        noises: dict[int, list[str]] = {0: [], 1: []}
+        for row in bank:
+            noises[row["fake"]].append(row["id"])
+        self.noises = [sorted(ids) for ids in noises.values() if ids]
 
-    def draw(self, count: int, rates: Augmentations) -> list[tuple[str, Recipe]]:
+    def draw(self, count: int, rates: Augmentations) -> Iterator[tuple[str, Recipe]]:
         """`count` clips as (state, recipe), ids SPLIT-000000, ..."""
         states = _states(count, self.cfg, np.random.default_rng(seed_of(self.seed, "states", self.split)))
-        return [(state, self._recipe(f"{self.split}-{n:06d}", state, rates)) for n, state in enumerate(states)]
+        for n, state in enumerate(states):
+            yield state, self._recipe(f"{self.split}-{n:06d}", state, rates)
+
+    def row(self, state: str, recipe: Recipe) -> Row:
+        """The manifest line of a clip that was drawn. sources: the recordings of its voices and of its noise."""
+        clips = [self.clips[piece.clip] for voice in recipe.voices for piece in voice.pieces]
+        fake, real = recipe.labels
+        noise = [recipe.noise.rsplit("@", 1)[0]] if recipe.noise else []
+
+        def names(known: Iterable[str | None]) -> str | None:
+            return "+".join(dict.fromkeys(name for name in known if name)) or None
+
+        return {
+            "id": recipe.id,
+            "path": None,
+            "sample_rate": self.rate,
+            "num_samples": recipe.num_samples,
+            "fake": fake,
+            "real": real,
+            "speaker": names(clip.speaker for clip in clips),
+            "attack": names(clip.attack for clip in clips),
+            "language": names(clip.language for clip in clips),
+            "split": recipe.id.rsplit("-", 1)[0],
+            "sources": [clip.id for clip in clips] + noise,
+            "state": state.replace("_", "+"),
+        }
 
     def _recipe(self, id: str, state: str, rates: Augmentations) -> Recipe:
         rng = np.random.default_rng(seed_of(self.seed, "mix", id))
@@ -79,9 +134,8 @@ class Planner:
         taken: list[int] = []
         for fake in STATES[state] if rng.random() < 0.5 else STATES[state][::-1]:
             index = self._pick(int(fake), taken, rng)
-            row = self.voices[fake][index]
             taken.append(self.who[fake][index])
-            pieces = self._pieces(row, rng)
+            pieces = self._pieces(self.voices[fake][index], rng)
             length = sum(piece.length for piece in pieces)
             offset = int(rng.integers(0, max(0, self.window - length) + 1))
             voices.append(Voice(pieces, offset, 0.0 if not voices else rng.uniform(*cfg.second_voice_db), fake))
@@ -94,29 +148,29 @@ class Planner:
             weights = self.weights[fake]
         return int(rng.choice(len(weights), p=weights / weights.sum()))
 
-    def _pieces(self, row: Row, rng: np.random.Generator) -> tuple[Piece, ...]:
+    def _pieces(self, clip: Clip, rng: np.random.Generator) -> tuple[Piece, ...]:
         """A stretch of the clip, or several of the same voice joined to the length drawn.
 
         A voice of which there is one clip is joined with itself: were it left short, length would tell of the source.
         """
         wanted = min(self.window, round(rng.uniform(*self.cfg.voice_s) * self.rate))
         pieces: list[Piece] = []
-        mates = self.mates[_who(row)]
+        mates = self.mates[clip.who]
         while wanted > 0 and len(pieces) < MOST_PIECES:
-            length = min(wanted, row["num_samples"])
-            starts = rng.integers(0, row["num_samples"] - length + 1, size=MOST_SPEECH_OF)
-            start = max((int(start) for start in starts), key=lambda start: self._speech(row, start, length))
-            pieces.append(Piece(row["id"], start, length))
+            length = min(wanted, clip.num_samples)
+            starts = rng.integers(0, clip.num_samples - length + 1, size=MOST_SPEECH_OF)
+            start = max((int(start) for start in starts), key=lambda start: self._speech(clip, start, length))
+            pieces.append(Piece(clip.id, start, length))
             wanted -= length
             if wanted < 0.3 * self.rate:
                 break
-            row = mates[rng.integers(len(mates))]
+            clip = mates[rng.integers(len(mates))]
         return tuple(pieces)
 
-    def _speech(self, row: Row, start: int, length: int) -> float:
+    def _speech(self, clip: Clip, start: int, length: int) -> float:
         """Mean activity of a piece: a piece of pauses is no voice."""
         step = ACTIVE_STEP_S * self.rate
-        digits = row["active"][int(start / step) : max(int(start / step) + 1, round((start + length) / step))]
+        digits = clip.active[int(start / step) : max(int(start / step) + 1, round((start + length) / step))]
         return sum(map(int, digits)) / max(1, len(digits))
 
     def _band(self, rng: np.random.Generator) -> tuple[float, float]:
@@ -124,31 +178,6 @@ class Planner:
         centre = float(np.exp(rng.uniform(*np.log([self.cfg.band_stop_hz[0], top]))))
         half = 2 ** (rng.uniform(*self.cfg.band_stop_octaves) / 2)
         return centre / half, min(centre * half, 0.49 * self.rate)
-
-
-def plan_row(state: str, recipe: Recipe, sounds: dict[str, Row], sample_rate: int) -> Row:
-    """The manifest line of a planned clip. sources: the recordings of its voices and of its noise."""
-    rows = [sounds[piece.clip] for voice in recipe.voices for piece in voice.pieces]
-    fake, real = recipe.labels
-    noise = [sounds[recipe.noise.rsplit("@", 1)[0]]["id"]] if recipe.noise else []
-
-    def names(key: str) -> str | None:
-        return "+".join(dict.fromkeys(str(row[key]) for row in rows if row[key])) or None
-
-    return {
-        "id": recipe.id,
-        "path": None,
-        "sample_rate": sample_rate,
-        "num_samples": recipe.num_samples,
-        "fake": fake,
-        "real": real,
-        "speaker": names("speaker"),
-        "attack": names("attack"),
-        "language": names("language"),
-        "split": recipe.id.rsplit("-", 1)[0],
-        "sources": [row["id"] for row in rows] + noise,
-        "state": state.replace("_", "+"),
-    }
 
 
 def _states(count: int, cfg: MixConfig, rng: np.random.Generator) -> list[str]:
@@ -161,16 +190,19 @@ def _states(count: int, cfg: MixConfig, rng: np.random.Generator) -> list[str]:
     return [states[i] for i in rng.permutation(count)]
 
 
-def _who(row: Row) -> tuple[object, ...]:
-    """What makes a voice another voice; without metadata the cluster must do, else each recording is its own."""
-    return (row["fake"], row["speaker"] or row.get("cluster") or row["id"], row["attack"])
+def _clip(row: Row) -> Clip:
+    def name(key: str) -> str | None:
+        return intern(row[key]) if row.get(key) else None  # names repeat
+
+    speaker, attack, language, cluster = map(name, ("speaker", "attack", "language", "cluster"))
+    return Clip(row["id"], row["fake"], speaker, attack, language, cluster, row["num_samples"], row["active"])
 
 
-def _weights(rows: list[Row]) -> np.ndarray:
+def _weights(clips: list[Clip]) -> np.ndarray:
     """A clip of a big source is drawn less often, by the square root of its size: small engines are heard too."""
-    source = [engine_of(row["attack"]) or row["speaker"] or row.get("cluster") for row in rows]
+    source = [engine_of(clip.attack) or clip.speaker or clip.cluster for clip in clips]
     sizes: dict[object, int] = defaultdict(int)
     for name in source:
         sizes[name] += 1
     weights = np.array([sizes[name] ** -0.5 for name in source])
-    return weights / weights.sum() if len(rows) else weights
+    return weights / weights.sum() if len(clips) else weights

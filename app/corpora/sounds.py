@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from app.audio.io import from_int16, to_int16
 from app.corpora.manifest import Row
 from app.runtime.arrays import ArrayWriter, stored
+from app.runtime.rows import Rows
 from app.runtime.shards import rows_of
 
 MANIFESTS = {"audio": "manifest", "noise": "noise"}  # the voices; the segments of the noise bank
@@ -24,15 +25,19 @@ class Sounds:
 
     def __init__(self, stage: Path, kind: str = "audio") -> None:
         self.stage, self.kind, self._manifest = stage, kind, MANIFESTS[kind]
-        self._at = {
+
+    @cached_property
+    def _at(self) -> dict[str, tuple[str, int, int]]:
+        """id -> (shard, offset, length), read when first asked for: who only plans never asks."""
+        return {
             row["id"]: (intern(row["shard"]), row["offset"], row["num_samples"])
-            for row in rows_of(stage, self._manifest)
+            for row in rows_of(self.stage, self._manifest)
         }
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> Rows:
         """Of every sound all that is known, read when first asked for: who only renders never asks."""
-        return list(rows_of(self.stage, self._manifest))
+        return Rows(rows_of(self.stage, self._manifest))
 
     def __call__(self, id: str) -> NDArray[np.float32]:
         shard, offset, length = self._at[id]

@@ -2,9 +2,9 @@
 
 import csv
 import difflib
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from app.errors import UserError
 
@@ -13,35 +13,16 @@ Row = dict[str, str]
 MOST_COLUMNS = 1000  # a table of more is something else
 
 
-def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ()) -> list[tuple[int, Row]]:
-    """(line number, row) of a CSV that must have `columns`; a BOM and CRLF are fine.
+def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ()) -> Iterator[tuple[int, Row]]:
+    """(line number, row) of a CSV that must have `columns`, one after another; a BOM and CRLF are fine.
 
     Raises UserError for what is missing, no file or no UTF-8, a column that is missing
     (with the nearest match) or stands twice, one that looks like an `optional` one
     mistyped, over 1000 columns, a row of the wrong length and a repeated id.
     """
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
-    rows = []
-    try:
-        head = next(reader, [])
-        if len(head) > MOST_COLUMNS:
-            raise UserError(f"{path}:1: {len(head)} columns", f"keep the few that are needed: {', '.join(columns)}")
-        _check_head(path, head, list(columns))
-        _check_optional(path, head, list(columns), list(optional))
-        for cells in reader:
-            if not cells:
-                continue
-            if len(cells) != len(head):
-                raise UserError(
-                    f"{path}:{reader.line_num}: {len(cells)} cells, the head has {len(head)}",
-                    "mend that line; quote cells that hold a comma",
-                )
-            rows.append((reader.line_num, dict(zip(head, cells, strict=True))))
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: not a readable CSV ({error})", "mend the quotes there") from None
-    if "id" in head:
-        _check_ids(path, rows)
-    return rows
+    _check_text(path)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield from _rows(path, csv.reader(file, strict=True), list(columns), list(optional))
 
 
 def choice(path: Path, line: int, column: str, value: str, allowed: Iterable[str]) -> str:
@@ -60,19 +41,45 @@ def brief(text: str, most: int = 80) -> str:
     return seen if len(text) <= most else f"{seen}..."
 
 
-def _text(path: Path) -> str:
+def _rows(path: Path, reader: Any, columns: list[str], optional: list[str]) -> Iterator[tuple[int, Row]]:
+    seen: dict[str, int] = {}
+    try:
+        head: list[str] = next(reader, [])
+        if len(head) > MOST_COLUMNS:
+            raise UserError(f"{path}:1: {len(head)} columns", f"keep the few that are needed: {', '.join(columns)}")
+        _check_head(path, head, columns)
+        _check_optional(path, head, columns, optional)
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(head):
+                raise UserError(
+                    f"{path}:{reader.line_num}: {len(cells)} cells, the head has {len(head)}",
+                    "mend that line; quote cells that hold a comma",
+                )
+            row = dict(zip(head, cells, strict=True))
+            if "id" in row:
+                _check_id(path, reader.line_num, row["id"], seen)
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: not a readable CSV ({error})", "mend the quotes there") from None
+
+
+def _check_text(path: Path) -> None:
+    """Raises UserError unless this is a file that one may read, in UTF-8."""
+    line = 0
     try:
         if path.exists() and not path.is_file() and not path.is_dir():  # a pipe is waited for, a device never ends
             raise UserError(f"{path}: not a file", "it must be a table, not a pipe or device")
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            for content in file:
+                line += 1
+                content.decode()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file", "point DATA=... at the folder that holds it") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})", "it must be a file that you may read") from None
-    try:
-        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}:{line}: not UTF-8 ({error.reason})", "save it as UTF-8 with commas") from None
 
 
@@ -103,13 +110,9 @@ def _check_optional(path: Path, head: list[str], wanted: list[str], optional: li
             )
 
 
-def _check_ids(path: Path, rows: list[tuple[int, Row]]) -> None:
-    seen: dict[str, int] = {}
-    for line, row in rows:
-        if not row["id"]:
-            raise UserError(f"{path}:{line}: an empty id", "every clip needs an id of its own")
-        if row["id"] in seen:
-            raise UserError(
-                f"{path}:{line}: id '{brief(row['id'])}' stands on line {seen[row['id']]} already", "make ids unique"
-            )
-        seen[row["id"]] = line
+def _check_id(path: Path, line: int, id: str, seen: dict[str, int]) -> None:
+    if not id:
+        raise UserError(f"{path}:{line}: an empty id", "every clip needs an id of its own")
+    if id in seen:
+        raise UserError(f"{path}:{line}: id '{brief(id)}' stands on line {seen[id]} already", "make ids unique")
+    seen[id] = line

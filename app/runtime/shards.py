@@ -9,14 +9,16 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from app.runtime.faults import passing
 from app.runtime.files import here, read_json, read_lines, sha256_of, sync, write_json, write_lines
+from app.runtime.rows import Row, Rows
 from app.runtime.seat import take_in_hand
 from app.runtime.steps import step
 
@@ -26,7 +28,7 @@ class Shard:
     """A piece of a job's work: a name of its own and the rows to do."""
 
     name: str
-    rows: tuple[dict[str, Any], ...] = ()
+    rows: Sequence[Row] = ()
 
 
 @dataclass
@@ -34,12 +36,12 @@ class Draft:
     """What a shard will hold: files in `path`, one manifest row or one failed row for each clip."""
 
     path: Path
-    manifest: list[dict[str, Any]] = field(default_factory=list)
-    failed: list[dict[str, Any]] = field(default_factory=list)
+    manifest: Rows = field(default_factory=Rows)
+    failed: list[Row] = field(default_factory=list)
     shrink: int = 1  # work with so many times fewer clips at a time than the config says
     given_up: dict[str, tuple[str, str]] = field(default_factory=dict)  # clips not to touch: id -> (cause, detail)
 
-    def each(self, shard: Shard) -> Iterator[dict[str, Any]]:
+    def each(self, shard: Shard) -> Iterator[Row]:
         """The rows to do, one after another, the job knowing which; those given up are failed here."""
         for number, row in enumerate(shard.rows):
             if row["id"] in self.given_up:
@@ -48,16 +50,16 @@ class Draft:
             take_in_hand(number)
             yield row
 
-    def done(self, row: dict[str, Any]) -> None:
+    def done(self, row: Row) -> None:
         self.manifest.append(row)
 
-    def fail(self, row: dict[str, Any], cause: str, detail: str = "") -> None:
+    def fail(self, row: Row, cause: str, detail: str = "") -> None:
         known = {key: row[key] for key in ("id", "path", "split") if row.get(key) is not None}
         self.failed.append({**known, "cause": cause, "detail": detail})
 
     def account_for(self, shard: Shard) -> None:
         """Every row that went in came out or failed. A row of a window names its `recording`."""
-        out = {row.get("recording", row["id"]) for row in self.manifest}
+        out: set[Any] = {row.get("recording", row["id"]) for row in self.manifest}
         failed = {row["id"] for row in self.failed}
         lost = {row["id"] for row in shard.rows} ^ (out | failed)
         if lost or out & failed:
@@ -116,14 +118,20 @@ def receipt_of(shards: Path, name: str) -> dict[str, Any] | None:
     return read_json(shards / name / "receipt.json")
 
 
-def rows_of(stage: Path, kind: str = "manifest", shard: str = "*") -> Iterator[dict[str, Any]]:
+def rows_of(stage: Path, kind: str = "manifest", shard: str = "*") -> Iterator[Row]:
     """Rows of every committed shard (or of the one named), in shard order; each knows its shard.
 
     kind: the JSON-lines file to read, "manifest", "failed" or one that the job wrote beside them.
     """
-    for receipt in sorted(stage.glob(f"shards/{shard}/receipt.json")):
-        for row in read_lines(receipt.parent / f"{kind}.jsonl"):
-            yield {**row, "shard": receipt.parent.name}
+    for folder in shards_of(stage, shard):
+        for row in read_lines(folder / f"{kind}.jsonl"):
+            yield {**row, "shard": folder.name}
+
+
+def shards_of(stage: Path, shard: str = "*") -> list[Path]:
+    """The folders of every committed shard (or of the one named), in order."""
+    found = (receipt.parent for receipt in stage.glob(f"shards/{shard}/receipt.json"))
+    return sorted(folder for folder in found if not folder.name.startswith("."))
 
 
 def clear_drafts(shards: Path, locked: bool) -> None:
@@ -145,6 +153,12 @@ def clear_draft_of(shards: Path, pid: int | None) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def cut(rows: list[dict[str, Any]], size: int) -> list[Shard]:
-    """Shards of at most `size` rows, named 00000, 00001, ..."""
-    return [Shard(f"{n:05d}", tuple(rows[at : at + size])) for n, at in enumerate(range(0, len(rows), size))]
+def cut(rows: Iterable[Row], size: int) -> list[Shard]:
+    """Shards of at most `size` rows, named 00000, 00001, ...; `rows` is gone through once and not kept."""
+    left, shards = iter(rows), []
+    for number in count():
+        part = Rows(islice(left, size))
+        if not part:
+            break
+        shards.append(Shard(f"{number:05d}", part))
+    return shards

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from app.audio.noise import texture
 from app.config import Config
 from app.corpora.contest import read_contest
-from app.corpora.manifest import digests_of
+from app.corpora.manifest import by_split, with_digests
 from app.corpora.sounds import Sounds
 from app.corpora.split import SPLITS, groups_of, split_groups
 from app.runtime.shards import Shard, commit
@@ -28,9 +28,7 @@ def stage(demo, tmp_path_factory):
     cfg = Config.model_validate(
         {"sample_rate": RATE, "extract": {"mel_hz": (40.0, 7600.0)}, "denoise": {"method": "none"}}
     )
-    rows = [row for row in read_contest(demo).rows if row["split"] == "train"]
-    digests = digests_of(demo, [row["path"] for row in rows])
-    rows = [{**row, "sha256": digests[row["path"]]} for row in rows]
+    rows = list(with_digests(demo, by_split(read_contest(demo).rows, "train")))
     splits = split_groups(groups_of(rows, {}), 0.4, 0, draws=300)
     rows = [{**row, "split": splits[row["id"]]} for row in rows]
     with commit(folder / "shards", "00000") as out:

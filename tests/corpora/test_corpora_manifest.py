@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 from corpora_rows import write_corpus
 
-from app.corpora.manifest import digests_of
-from app.runtime.files import fingerprint
+from app.corpora.manifest import name_of, with_digests
+from app.runtime.files import sha256_of
 from app.runtime.seeds import seed_of
 
 PATHS = ["train.csv", "train/a.ogg", "train/b.ogg"]
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def named(folder, paths=PATHS, tables={}):
+    return name_of(with_digests(folder, [{"path": path} for path in paths], 2), tables)
 
 
 @pytest.fixture
@@ -26,44 +30,52 @@ def folder(tmp_path):
 
 
 def test_a_corpus_that_moves_keeps_its_fingerprint(folder):
-    before = digests_of(folder, PATHS)
+    before = named(folder)
     there = folder.rename(folder.with_name("there"))
     os.utime(there / "train/a.ogg", (0, 0))
-    assert digests_of(there, PATHS) == before
-    assert digests_of(there, reversed([*PATHS, *PATHS])) == before  # neither order nor repeats count
+    assert named(there) == before
+    assert named(there, PATHS[::-1]) == before  # the order does not count
+    assert named(there, tables={"train.csv": "another"}) != before
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_one_changed_byte_is_another_corpus_even_at_the_same_size_and_time(folder, path):
-    before, file = digests_of(folder, PATHS), folder / path
+    before, file = named(folder), folder / path
     stat, content = file.stat(), file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert file.stat().st_size == stat.st_size
-    assert digests_of(folder, PATHS) != before
+    assert named(folder) != before
     file.write_bytes(content)
-    assert digests_of(folder, PATHS) == before
+    assert named(folder) == before
 
 
 def test_swapped_renamed_and_missing_files_are_other_corpora(folder):
-    names = [digests_of(folder, PATHS), digests_of(folder, PATHS[:2])]
+    names = [named(folder), named(folder, PATHS[:2])]
     a, b = folder / "train/a.ogg", folder / "train/b.ogg"
     content = a.read_bytes()
     a.write_bytes(b.read_bytes())
     b.write_bytes(content)
-    names.append(digests_of(folder, PATHS))
+    names.append(named(folder))
     b.unlink()
-    names.append(digests_of(folder, PATHS))
+    names.append(named(folder))
     b.write_text("missing")  # what the file says is not what its absence says
-    names.append(digests_of(folder, PATHS))
-    assert len({fingerprint(name) for name in names}) == len(names)
+    names.append(named(folder))
+    assert len(set(names)) == len(names)
+
+
+def test_digests_come_in_the_order_of_the_rows_however_many(folder):
+    rows = [{"path": PATHS[n % 3], "n": n} for n in range(1000)]
+    found = list(with_digests(folder, iter(rows), 3))
+    assert [row["n"] for row in found] == list(range(1000))
+    assert {(row["path"], row["sha256"]) for row in found} == {(p, sha256_of(folder / p)) for p in PATHS}
 
 
 def test_a_folder_in_place_of_a_file_counts_as_missing(folder):
     (folder / "train/b.ogg").unlink()
-    before = digests_of(folder, PATHS)
+    before = named(folder)
     (folder / "train/b.ogg").mkdir()
-    assert digests_of(folder, PATHS) == before
+    assert named(folder) == before
 
 
 def test_seeds_have_not_changed():

@@ -12,7 +12,7 @@ from scipy.stats import chi2_contingency, ks_2samp
 
 from app.config import Augmentations, MixConfig, StateShares
 from app.corpora.manifest import by_split
-from app.corpora.plan import STATES, Planner, plan_row
+from app.corpora.plan import STATES, Planner
 from app.runtime.files import fingerprint
 
 RATES = Augmentations(room=0.4, codec=0.3, band_stop=0.2)
@@ -37,7 +37,7 @@ def only(state):
 
 @pytest.fixture(scope="module")
 def plan():
-    return planner().draw(4000, RATES)
+    return list(planner().draw(4000, RATES))
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +82,9 @@ def test_either_voice_may_come_first(plan):
 
 
 def test_a_row_of_the_plan_tells_what_the_clip_is_made_of(plan, clips):
-    sounds = {row["id"]: row for row in voices_and_bank()[0]}
+    mine = planner()
     for state, recipe in plan[:300]:
-        row = plan_row(state, recipe, sounds, RATE)
+        row = mine.row(state, recipe)
         pieces = [clips[piece.clip] for voice in recipe.voices for piece in voice.pieces]
         assert (row["fake"], row["real"]) == LABELS[state] and row["split"] == "train"
         noise = [recipe.noise.split("@")[0]] if recipe.noise else []
@@ -204,8 +204,8 @@ def test_no_recording_of_voice_or_noise_is_in_two_splits():
     sounds = {row["id"]: row for row in voices}
     heard = {}
     for split in ("train", "select", "calibrate"):
-        mine = (list(by_split(voices, split)), list(by_split(bank, split)))
-        rows = [plan_row(*drawn, sounds, RATE) for drawn in planner(split, rows=mine).draw(500, RATES)]
+        mine = planner(split, rows=(by_split(voices, split), by_split(bank, split)))
+        rows = [mine.row(*drawn) for drawn in mine.draw(500, RATES)]
         assert {row["split"] for row in rows} == {split}
         heard[split] = {source for row in rows for source in row["sources"]}
         assert {sounds[source]["split"] for source in heard[split]} == {split}

@@ -17,14 +17,14 @@ def table(tmp_path, content):
 def complaint(tmp_path, content):
     path = table(tmp_path, content)
     with pytest.raises(UserError) as caught:
-        read_table(path, COLUMNS)
+        list(read_table(path, COLUMNS))
     assert str(path) in caught.value.what and caught.value.fix
     return str(caught.value).replace(str(path), "train.csv")
 
 
 def test_rows_come_with_their_lines(tmp_path):
     path = table(tmp_path, 'id,path,label,note\na,x.ogg,real,"1,5\n s"\n\nb,y.ogg,fake,\n')
-    assert read_table(path, COLUMNS) == [
+    assert list(read_table(path, COLUMNS)) == [
         (3, {"id": "a", "path": "x.ogg", "label": "real", "note": "1,5\n s"}),  # a quoted cell may hold a line break
         (5, {"id": "b", "path": "y.ogg", "label": "fake", "note": ""}),
     ]
@@ -95,9 +95,9 @@ def test_a_quote_that_never_ends_names_its_line(tmp_path):
 
 def test_a_missing_file_and_a_folder_in_its_place_are_told(tmp_path):
     with pytest.raises(UserError, match=r"none\.csv: no such file\n  fix: point DATA"):
-        read_table(tmp_path / "none.csv", COLUMNS)
+        list(read_table(tmp_path / "none.csv", COLUMNS))
     with pytest.raises(UserError, match="cannot be read .Is a directory"):
-        read_table(tmp_path, COLUMNS)
+        list(read_table(tmp_path, COLUMNS))
 
 
 @pytest.mark.parametrize(

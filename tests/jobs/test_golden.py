@@ -34,7 +34,7 @@ def row(real: int, n: int) -> dict[str, object]:
 def computed() -> dict[str, object]:
     rows = [row(real, n) for real in (0, 1) for n in range(3)]
     bank = [{"id": f"{row['id']}@0", "fake": row["fake"]} for row in rows]
-    plan = Planner("train", rows, bank, MixConfig(), RATE, seed=1).draw(8, MixConfig().train)
+    plan = list(Planner("train", rows, bank, MixConfig(), RATE, seed=1).draw(8, MixConfig().train))
     sounds = {row["id"]: voice(n, 100.0 + 20 * n) for n, row in enumerate(rows)}
     clips = [render(recipe, sounds.__getitem__, lambda id: sounds[id[:2]][:4000], RATE) for _, recipe in plan]
     cfg = ExtractConfig(mel_hz=(40.0, 7600.0))
