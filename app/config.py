@@ -179,7 +179,7 @@ class RuntimeConfig(Section):
     write_mb_s: NonNegativeFloat = 100.0  # written per second by all processes of a job; 0: no cap
     nice: Annotated[int, Field(ge=0, le=19)] = 19
     yield_to_others: bool = True  # pause workers while others need the cores
-    yield_period_s: PositiveFloat = 1.0  # how long the others' load is averaged
+    yield_period_s: PositiveFloat = 0.5  # how long the others' load is averaged
     yield_slack: NonNegativeFloat = 0.5  # cores of others that we do not mind
     yield_resume_s: NonNegativeFloat = 5.0  # so long the cores must be free before a paused worker goes on
     gpu_wait: bool = False  # wait for a GPU that fits (GPU=wait) where none is free

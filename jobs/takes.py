@@ -173,7 +173,8 @@ def _status(folder: Path) -> dict[str, Any]:
     found = read_status(folder)
     if not found:
         raise UserError(f"{folder}: no status tells what it took", "name a run whose stages were made here")
-    return found[0]
+    # by the rests that it made for others it ended later, and nothing else
+    return {**found[0], "seconds": max(0.0, found[0]["seconds"] - found[0].get("rested_s", 0.0))}
 
 
 def _units(part: str) -> str:
@@ -200,8 +201,8 @@ def _note(take: Take, folder: Path, status: dict[str, Any], units: float) -> Non
     take.peak_mb, take.rows = status["peak_mb"], status["clips"]
     take.fixed_bytes, take.unit_bytes = fixed, grows / units if units else 0.0
     rows = [row for _, row in zip(range(200), rows_of(folder), strict=False)]
-    # text to objects: a row takes some eight times its JSON, by a guess, and the job holds it about once
-    take.row_mb = 8 * sum(len(json.dumps(row)) for row in rows) / max(1, len(rows)) / 1e6
+    # packed they take about a third of their JSON, and their ids once more
+    take.row_mb = 0.5 * sum(len(json.dumps(row)) for row in rows) / max(1, len(rows)) / 1e6
 
 
 def _bytes(folder: Path) -> tuple[float, float]:

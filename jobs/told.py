@@ -119,5 +119,8 @@ def remarks(run: Run, lines: list[Line], crowded: bool) -> list[str]:
     if max(*AT, run.workers) > cores:
         said.append(f"this machine lets us use {cores} cores: more workers than that bring nothing here")
     if crowded:
-        said.append("others used the cores during the probe: this holds for a machine as busy as now")
+        said.append(
+            "others used the cores during the probe: the rests that it made for them do not count, but what they "
+            "slowed down does"
+        )
     return said

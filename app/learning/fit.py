@@ -1,7 +1,6 @@
 """Models that are fitted in one go, in the same folder and files as those that are trained."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from app.learning.predict import logits_of
 from app.learning.selection import select_metrics
 from app.learning.timing import Timing
 from app.runtime.files import write_atomic
+from app.runtime.seat import worked_s
 from app.runtime.steps import step
 
 
@@ -37,7 +37,7 @@ def fit_in_closed_form(
             yield batch
             between()
 
-    timing = Timing(folder, time.monotonic())
+    timing = Timing(folder, worked_s())
     with step("learn inputs"):
         model.inputs.learn(batches())
     with step("pool"):
@@ -51,7 +51,7 @@ def fit_in_closed_form(
     progress = Progress(epoch=1, best_epoch=1, best_score=metrics["select_score"], history=[metrics])
     save_checkpoint(folder / "best.safetensors", model, None, progress)
     write_atomic(folder / "metrics.jsonl", json.dumps(metrics) + "\n")
-    timing.note(1, 0, time.monotonic())
+    timing.note(1, 0, worked_s())
     return progress
 
 

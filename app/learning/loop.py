@@ -30,6 +30,7 @@ from app.learning.selection import select_metrics
 from app.learning.stripes import hide_stripes
 from app.learning.timing import Timing
 from app.runtime.files import write_atomic
+from app.runtime.seat import worked_s
 from app.runtime.seeds import seed_of
 from app.runtime.steps import step
 
@@ -71,7 +72,7 @@ class Trainer:
             self.progress, self.best = load_training(self.last, model, self.optimizer)
         self.room = AtOnce(cfg.batch_clips, f"a batch stays {cfg.batch_clips} clips, in parts: ", say)
         self.room_to_validate = AtOnce(cfg.batch_clips, "validation: ", say)
-        self._timing = Timing(folder, time.monotonic())
+        self._timing = Timing(folder, worked_s())
         self._saved = time.monotonic()
         self._between_steps = True
 
@@ -186,7 +187,7 @@ class Trainer:
                 save_checkpoint(self.last, self.model, self.optimizer, self.progress, self.best)
                 self._write_metrics()
             self._saved = time.monotonic()
-            self._timing.note(self.progress.epoch, self.progress.step, self._saved)
+            self._timing.note(self.progress.epoch, self.progress.step, worked_s())
 
     def _rescue(self) -> None:
         if self._between_steps:  # else the weights may be halfway: the last checkpoint counts

@@ -1,4 +1,4 @@
-"""timing.jsonl: what a training took. For information: no checkpoint and no result holds a time."""
+"""timing.jsonl: what a training took, rests left out. For information: no checkpoint and no result holds a time."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ class Timing:
     """Notes a line for each piece of work; what was done in vain, before a kill, is in no line or in two."""
 
     def __init__(self, folder: Path, clock: float) -> None:
-        """clock: seconds, of a clock that only ever goes on; so in `note`."""
+        """clock: seconds at work, as app.runtime.seat.worked_s tells; so in `note`."""
         self._path, self._since = folder / "timing.jsonl", clock
 
     def note(self, epoch: int, step: int, clock: float) -> None:

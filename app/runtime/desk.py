@@ -18,7 +18,7 @@ from app.runtime.neighbours import Neighbours
 from app.runtime.pace import PACE
 from app.runtime.room import amount
 from app.runtime.run import Run
-from app.runtime.seat import breathe_by
+from app.runtime.seat import breathe_by, rested
 from app.runtime.status import RUNNING, WAITING, YIELDING, Status, read_status
 from app.runtime.tell import tell
 
@@ -63,6 +63,7 @@ class Desk:
             rest = now + min(LONGEST_REST_S, worked * (1 / share - 1) if share > 0 else LONGEST_REST_S)
             while (time.monotonic() < rest or self.neighbours.share == 0) and not self.run_.stop:
                 time.sleep(0.1)
+            rested(time.monotonic() - now)
         self._breath = time.monotonic()
         self.heed_gpus()
         self.over_memory()
@@ -99,6 +100,7 @@ class Desk:
         if self._waits_for:
             return {"state": WAITING, "note": self._waits_for}
         near = self.neighbours
+        self.status.rested(near.rested_s)
         note = f"others use {near.others:.1f} cores: {near.allowed} of {near.workers} workers go on"
         if near.yielding != self._yielding:
             self._yielding = near.yielding
@@ -143,6 +145,7 @@ def at_work(desk: Desk, gpu: bool = False) -> Iterator[bool]:
         if gpu:
             desk.gpus = _gpus_of(desk)
         yield lock.works
+        desk.status.rested(desk.neighbours.rested_s)
         desk.status.end("done")
     except Stopped as stopped:
         desk.status.end("stopped", str(stopped))

@@ -1,6 +1,6 @@
-"""Where a worker sits: what it has in hand, whether it may go on, whether it must leave. Known to its job at once.
+"""Where a worker sits: what it has in hand, how long it was made to rest, whether it must leave. Known at once.
 
-Work calls `breathe` as often as it can: there it waits while others need the core, and leaves when told.
+Work calls `breathe` as often as it can: there it leaves when told, and a job without workers rests.
 """
 
 import time
@@ -10,18 +10,17 @@ from typing import Any
 from app.errors import Stopped
 
 NOTHING = -1  # no row is in hand
-WAIT_S = 0.1
 
 
 class Seat:
     """Numbers shared between a worker and its job; no locks, each has one writer.
 
     Of the worker: `row`, the row of the shard in hand, or NOTHING; `ticks`, which grows with each
-    breath; `waiting`. Of the job: `hold` (wait at the next breath), `drop` (leave the shard at the next breath).
+    breath. Of the job: `rested_s`, how long it has held the worker; `drop` (leave the shard at the next breath).
     """
 
     def __init__(self, context: Any) -> None:
-        self._shared = context.RawArray("q", 5)
+        self._shared = context.RawArray("q", 4)
         self.row = NOTHING
 
     @property
@@ -38,8 +37,16 @@ class Seat:
         return int(self._shared[1])
 
     @property
-    def waiting(self) -> bool:
-        return bool(self._shared[2])
+    def taken(self) -> bool:
+        """A worker sits here."""
+        return self.ticks > 1
+
+    @property
+    def rested_s(self) -> float:
+        return int(self._shared[2]) / 1e9
+
+    def rest(self, seconds: float) -> None:
+        self._shared[2] += round(seconds * 1e9)
 
     @property
     def drop(self) -> bool:
@@ -49,20 +56,7 @@ class Seat:
     def drop(self, value: bool) -> None:
         self._shared[3] = int(value)
 
-    @property
-    def hold(self) -> bool:
-        return bool(self._shared[4])
-
-    @hold.setter
-    def hold(self, value: bool) -> None:
-        self._shared[4] = int(value)
-
     def breathe(self) -> None:
-        self._shared[1] += 1
-        while self.hold and not self.drop:
-            self._shared[2] = 1
-            time.sleep(WAIT_S)
-        self._shared[2] = 0
         self._shared[1] += 1
         if self.drop:
             raise Stopped
@@ -70,12 +64,14 @@ class Seat:
 
 _seat: Seat | None = None
 _here: Callable[[], None] | None = None
+_rested_s = 0.0
 
 
 def sit(seat: Seat) -> None:
     """This process is a worker from now on."""
     global _seat
     _seat = seat
+    seat.row = NOTHING  # which counts as a breath
 
 
 def breathe_by(breath: Callable[[], None] | None) -> None:
@@ -90,6 +86,17 @@ def breathe() -> None:
         _seat.breathe()
     elif _here is not None:
         _here()
+
+
+def rested(seconds: float) -> None:
+    """This process, which works by itself, has left the cores to others for so long."""
+    global _rested_s
+    _rested_s += seconds
+
+
+def worked_s() -> float:
+    """A clock that stands still while others have our cores; two readings tell what the work between them took."""
+    return time.perf_counter() - (_seat.rested_s if _seat is not None else _rested_s)
 
 
 def take_in_hand(row: int) -> None:

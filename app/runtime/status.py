@@ -30,6 +30,7 @@ class Status:
         self.path = folder / "status" / f"{task}.json"
         before = read_json(self.path) or {}
         self._spent_before = float(before.get("seconds", 0.0))
+        self._rested_before = float(before.get("rested_s", 0.0))
         self._started = time.monotonic()
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -54,6 +55,7 @@ class Status:
             "failed": 0,
             "rate": 0.0,
             "busy_s": 0.0,
+            "rested_s": self._rested_before,
             "steps": {},
             "shard_s": {},
             "gpu_mb": 0.0,
@@ -84,6 +86,10 @@ class Status:
             self.values["busy_s"] = round(self.values["busy_s"] + busy_s, 3)
             known = self.values["steps"]
             self.values["steps"] = {n: round(known.get(n, 0.0) + steps.get(n, 0.0), 3) for n in {**known, **steps}}
+
+    def rested(self, seconds: float) -> None:
+        """By so much this task is later, since its start, for having left cores to others."""
+        self.update(rested_s=round(self._rested_before + seconds, 2))
 
     def held_on_gpu(self, megabytes: float) -> None:
         """All our processes together may have held so much there."""

@@ -6,10 +6,10 @@ import pickle
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import MappingProxyType
@@ -41,14 +41,14 @@ class Done(NamedTuple):
     shard: str
     clips: int
     failed: int
-    seconds: float = 0.0  # that its worker was busy with it
+    seconds: float = 0.0  # that its worker was busy with it, rests left out
     steps: Mapping[str, float] = MappingProxyType({})  # seconds of them by the name of the step
     gpu_mb: float = 0.0  # that its process has held on a GPU at most
 
 
 def do_shard(work: ShardWork, order: Order, shards: Path, args: dict[str, Any]) -> Done:
     """Does and commits one shard."""
-    shard, began = order.shard, time.perf_counter()
+    shard, began = order.shard, seats.worked_s()
     taken_steps()
     with commit(shards, shard.name) as out:
         out.shrink, out.given_up = order.shrink, order.given_up
@@ -56,7 +56,7 @@ def do_shard(work: ShardWork, order: Order, shards: Path, args: dict[str, Any]) 
         seats.take_in_hand(seats.NOTHING)
         out.account_for(shard)
     failed = len(out.failed)
-    seconds = time.perf_counter() - began
+    seconds = seats.worked_s() - began
     return Done(shard.name, len(shard.rows) - failed, failed, seconds, taken_steps(), gpu_megabytes())
 
 
@@ -71,6 +71,7 @@ def worker_main(
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the forkserver's death is ours
+    _let_the_forkserver_go()
     threading.Thread(target=_leave_with_job, args=(alive,), daemon=True).start()
     seats.sit(seat)
     PACE.limit(bytes_per_s)
@@ -95,6 +96,17 @@ def worker_main(
             pipe.send(answer)
         except (BrokenPipeError, ConnectionResetError):
             return
+
+
+def _let_the_forkserver_go() -> None:
+    """It ends when its job has, unless its children hold the pipe by which it knows, as each of them does.
+
+    Then the kernel ends us, even where we stand still (SIGSTOP) and could not leave by ourselves.
+    """
+    server: Any = forkserver._forkserver  # it has no public name; we start no processes ourselves
+    if server._forkserver_alive_fd is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
 
 
 def _hush() -> None:

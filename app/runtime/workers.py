@@ -56,6 +56,7 @@ class Worker:
         self.task: Task | None = None
         self.began = 0.0
         self.ticks, self.looked, self.waited, self.held_s = 0, 0.0, 0.0, 0.0
+        self.rests_since: float | None = None
         self.end: End | None = None  # why we ended it
 
     def give(self, task: Task, work: ShardWork, shards: Path, args: dict[str, Any]) -> None:
@@ -63,6 +64,18 @@ class Worker:
         self.seat.drop = False
         with contextlib.suppress(BrokenPipeError):  # it is dead already: that is seen next
             self.pipe.send((work, task.order, shards, args))
+
+    def rest(self, resting: bool) -> None:
+        """Takes it off its core at once, wherever it is, or lets it go on."""
+        now = time.monotonic()
+        if resting == (self.rests_since is not None) or not (self.seat.taken and self.process.is_alive()):
+            return
+        if self.rests_since is not None:
+            self.seat.rest(now - self.rests_since)
+            self.began += now - self.rests_since
+        self.rests_since = now if resting else None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGSTOP if resting else signal.SIGCONT)
 
     def answer(self) -> tuple[Any, ...] | None:
         """What it has sent, if it has."""
@@ -76,10 +89,10 @@ class Worker:
     def hung(self, seconds: float) -> bool:
         """It has had one clip in hand for longer than that, without a breath.
 
-        Time in which it could not run is not put down to the clip: it waited for a core, or all of us were paused.
+        Time in which it could not run is not put down to the clip: it waited for a core, or was made to rest.
         """
         now, ticks, waited = time.monotonic(), self.seat.ticks, _waited_s(self.process.pid)
-        if ticks != self.ticks or self.seat.waiting or self.task is None:
+        if ticks != self.ticks or self.rests_since or self.task is None:
             self.held_s = 0.0
         else:
             self.held_s += max(0.0, min(now - self.looked, LONGEST_LOOK_S) - (waited - self.waited))
@@ -139,7 +152,7 @@ class Crew:
                 while (self.queue and not self.stop) or self._busy():
                     may_work = min(self.seats, self.allowed())
                     for place, worker in enumerate(self._busy()):
-                        worker.seat.hold = place >= may_work and not self.stop
+                        worker.rest(place >= may_work and not self.stop)
                     if self.stop:
                         self._wind_down()
                     else:

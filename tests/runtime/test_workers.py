@@ -1,11 +1,14 @@
 """A worker may be killed, crash, hang or take too much: that costs a try, a clip or a worker, never the job."""
 
+import multiprocessing.forkserver as forkserver
+import multiprocessing.resource_tracker as resource_tracker
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,7 +18,9 @@ from app.errors import Stopped
 from app.runtime.job import counts, is_complete, open_job
 from app.runtime.shards import cut, rows_of
 from app.runtime.status import read_status
-from tests.runtime.work import double, long_clip, out_of_memory, poisoned
+from app.runtime.stop import StopFlag
+from app.runtime.workers import Crew
+from tests.runtime.work import burning, double, long_clip, out_of_memory, poisoned
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = {"job": "double", "version": 1, "config": {}, "inputs": {}}
@@ -51,6 +56,78 @@ def test_a_clip_that_crashes_or_hangs_its_decoder_costs_that_clip_by_name(a_run,
 def test_a_long_clip_that_breathes_does_not_hang(a_run):
     job = do(a_run(**{"runtime.clip_seconds": 0.5}), work=long_clip, shards=cut(ROWS[:2], 1), seconds=1.5)
     assert counts(job.folder) == (2, 0)
+
+
+@contextmanager
+def crew_at_work(shards, allowed, stop, seconds=1.0):
+    """Two workers on two clips that need a core for `seconds` each: (what is done, their processes)."""
+    done, children = [], lambda: {p.pid for p in psutil.Process().children(recursive=True)}
+    before = children()
+    crew = Crew(2, stop, "json", print, allowed=allowed, over_memory=lambda: False, clip_seconds=3.0)
+    thread = threading.Thread(
+        target=lambda: done.extend(crew.run(burning, cut(ROWS[:2], 1), shards, {"seconds": seconds}))
+    )
+    thread.start()
+    try:
+        wait_until(lambda: len(list(shards.glob(".draft*"))) == 2)
+        wait_until(lambda: all(worker.seat.row == 0 for worker in crew.crew))
+        yield done, [psutil.Process(worker.process.pid) for worker in crew.crew]
+    finally:
+        stop.raise_it("the test is over")
+        thread.join()
+    assert children() - before <= {forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid}
+
+
+def wait_until(what):
+    end = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def used_s(processes):
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def test_workers_leave_their_cores_at_once_wherever_they_are(tmp_path):
+    may = [2]
+    with crew_at_work(tmp_path, lambda: may[0], StopFlag()) as (done, workers):
+        began, may[0] = time.monotonic(), 0
+        wait_until(lambda: all(process.status() == psutil.STATUS_STOPPED for process in workers))
+        assert time.monotonic() - began < 1.0  # in the middle of a clip that has not drawn a breath
+        before = used_s(workers)
+        time.sleep(4.0)  # longer than a clip may take: it is not put down to the clip
+        assert used_s(workers) == before and not done
+        may[0] = 1
+        wait_until(lambda: [p.status() == psutil.STATUS_STOPPED for p in workers].count(True) == 1)
+        may[0] = 2
+        wait_until(lambda: len(done) == 2)
+    worked = time.monotonic() - began - 4.0 + 1.0  # and what went on before the rest
+    assert all(one.failed == 0 and 0.9 < one.steps["burn"] <= one.seconds < worked for one in done), done
+
+
+def test_a_job_that_is_stopped_wakes_who_rests(tmp_path):
+    may, stop = [2], StopFlag()
+    with crew_at_work(tmp_path, lambda: may[0], stop, seconds=60) as (done, workers):
+        may[0] = 0
+        wait_until(lambda: all(process.status() == psutil.STATUS_STOPPED for process in workers))
+        stop.raise_it("TERM")
+        wait_until(lambda: not any(process.status() == psutil.STATUS_STOPPED for process in workers))
+        for process in workers:
+            process.kill()  # no breath in sight
+
+
+def test_workers_at_rest_die_with_their_job(a_run):
+    run = a_run()
+    job = as_a_process(run, ARGS='{"pause_s": 5}')
+    wait_until(lambda: len(list(run.runs.glob("stages/*/shards/.draft*"))) == 2)
+    family = psutil.Process(job.pid).children(recursive=True)
+    resting = [process for process in family if process.ppid() != job.pid]  # whom the forkserver has started
+    assert len(resting) == 2
+    for process in resting:
+        process.suspend()
+    job.kill()
+    wait_until(lambda: not any(process.is_running() for process in family))
 
 
 def as_a_process(run, *more, **environment) -> subprocess.Popen:
@@ -139,12 +216,13 @@ def test_the_last_shards_are_not_forgotten_when_fewer_workers_may_work(a_run):
 
 
 def test_the_forkserver_killed_again_and_again_costs_no_clip(a_run):
-    run, over = a_run(), threading.Event()
+    run, over, killed = a_run(), threading.Event(), []
 
     def kill_the_forkserver():
-        while not over.wait(0.7):
+        while not over.wait(0.2) and len(killed) < 5:
             for child in psutil.Process().children():
-                if "forkserver" in " ".join(child.cmdline()):
+                if "forkserver" in " ".join(child.cmdline()) and child.children() and child.pid not in killed:
+                    killed.append(child.pid)
                     child.kill()
 
     killer = threading.Thread(target=kill_the_forkserver)
@@ -154,7 +232,7 @@ def test_the_forkserver_killed_again_and_again_costs_no_clip(a_run):
     finally:
         over.set()
         killer.join()
-    assert counts(job.folder) == (6, 0)
+    assert counts(job.folder) == (6, 0) and len(killed) >= 3
 
 
 def test_a_clip_is_not_blamed_for_time_in_which_it_could_not_run(a_run):

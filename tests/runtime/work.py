@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.runtime.seat import breathe
 from app.runtime.shards import Draft, Shard
+from app.runtime.steps import step
 
 
 def double(shard: Shard, out: Draft, pause_s: float = 0.0, bad: tuple[str, ...] = ()) -> None:
@@ -87,4 +88,14 @@ def deaf(shard: Shard, out: Draft, seconds: float) -> None:
     """Work that does not breathe."""
     time.sleep(seconds)
     for row in out.each(shard):
+        out.done(row)
+
+
+def burning(shard: Shard, out: Draft, seconds: float) -> None:
+    """Clips that need so much of a core's time each, without a breath."""
+    for row in out.each(shard):
+        with step("burn"):
+            end = time.process_time() + seconds
+            while time.process_time() < end:
+                pass
         out.done(row)
