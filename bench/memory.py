@@ -2,7 +2,7 @@
 
     python -m bench.memory [--clips 500 10000] [--workers 2] [--json FILE]
 
-Copies of the demo recordings, as many as asked for, walk the road from prepare to infer;
+Copies of the demo recordings, as many as asked for, walk the road from prepare to evaluate;
 half the figures of 10,000 clips take some 25 minutes on two cores. Peaks are proportional
 set sizes (PSS), as `make status` shows them: shared pages are counted once.
 """
@@ -21,14 +21,15 @@ from jobs.terminal import table
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "data" / "demo"
-JOBS = ("prepare", "denoise", "mix", "extract", "train", "infer")
+JOBS = ("prepare", "denoise", "mix", "extract", "train", "infer", "evaluate")
 CONFIG = """
 sample_rate: 16000
 prepare: {{valid_fraction: 0.4}}
 mix: {{train_clips: {train}, valid_clips: {valid}}}
 extract: {{mel_hz: [40, 7600]}}
 train: {{epochs: 1}}
-runtime: {{yield_to_others: false, heartbeat_s: 0.5}}
+infer: {{model: crnn}}
+runtime: {{yield_to_others: false, heartbeat_s: 0.1}}
 """
 TARGET = 1.1
 
@@ -64,7 +65,8 @@ def peaks(clips: int, workers: int) -> dict[str, float]:
             command = [sys.executable, "-m", f"jobs.{job}", "--config", str(config), "--data", str(data)]
             more = ["--runs", str(folder / "runs"), "--workers", str(workers), "--device", "cpu"]
             subprocess.run([*command, *more], cwd=ROOT, env=clean, check=True, stderr=subprocess.DEVNULL)
-        folders = [*folder.glob("runs/stages/*"), *folder.glob("runs/memory/models/*-*")]
+        places = ("runs/stages/*", "runs/memory/models/*-*", "runs/memory/report")
+        folders = [found for place in places for found in folder.glob(place)]
         return {status["label"]: status["peak_mb"] for one in sorted(folders) for status in read_status(one)}
 
 

@@ -28,7 +28,7 @@ def fit_in_closed_form(
 ) -> Progress:
     """Fits on the CPU, writes best.safetensors and the one line of metrics.jsonl.
 
-    Holds the pooled numbers only: 1 kB a clip, and twice that for the fit. `between` is
+    Holds the pooled numbers only: 1 kB a clip. `between` is
     called after each batch; it may raise to leave.
     """
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from app.features.store import Batch
 from app.models.inputs import Inputs
 
+PART = 1024  # clips that are looked at together
 STRENGTH = 0.01  # scikit-learn's C: small, for the test's voices are other voices
 
 
@@ -40,13 +41,19 @@ class PooledLogistic(nn.Module):
 
     @torch.no_grad()
     def fit(self, pooled: Tensor, targets: Tensor) -> None:
-        """pooled: (clips, numbers); targets: (clips, 2) of 0 and 1, both in each column, or ValueError."""
-        scaled = pooled.to(torch.float64, copy=True)
-        spread = scaled.std(0)
-        self.mean.copy_(scaled.mean(0))
+        """pooled: (clips, numbers), which is scaled in place; targets: (clips, 2) of 0 and 1, both in each column.
+
+        Raises ValueError where a column holds one of them alone. `pooled` is all of a corpus that is in
+        memory, once: it is neither copied nor made double.
+        """
+        parts = pooled.split(PART)
+        mean = sum((part.double().sum(0) for part in parts), torch.zeros(())) / len(pooled)
+        square = sum(((part.double() - mean).square().sum(0) for part in parts), torch.zeros(()))
+        spread = (square / max(1, len(pooled) - 1)).sqrt()
+        self.mean.copy_(mean)
         self.std.copy_(torch.where(spread > 1e-6, spread, 1.0))  # what never changes says nothing, and is not blown up
-        scaled.sub_(self.mean).div_(self.std)  # in place: it is all there is of a corpus in memory
+        pooled.sub_(self.mean).div_(self.std)
         for column in range(2):
-            fitted = LogisticRegression(C=STRENGTH, max_iter=2000).fit(scaled.numpy(), targets[:, column].numpy())
+            fitted = LogisticRegression(C=STRENGTH, max_iter=2000).fit(pooled.numpy(), targets[:, column].numpy())
             self.linear.weight[column] = torch.from_numpy(fitted.coef_[0])
             self.linear.bias[column] = float(fitted.intercept_[0])

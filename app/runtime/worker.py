@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from app.errors import Stopped
 from app.runtime import seat as seats
-from app.runtime.machine import gpu_megabytes, out_of_memory
+from app.runtime.machine import give_memory_back, gpu_megabytes, out_of_memory
 from app.runtime.pace import PACE
 from app.runtime.shards import Shard, commit
 from app.runtime.steps import taken_steps
@@ -56,6 +56,7 @@ def do_shard(work: ShardWork, order: Order, shards: Path, args: dict[str, Any]) 
         seats.take_in_hand(seats.NOTHING)
         out.account_for(shard)
     failed = len(out.failed)
+    give_memory_back()
     seconds = seats.worked_s() - began
     return Done(shard.name, len(shard.rows) - failed, failed, seconds, taken_steps(), gpu_megabytes())
 

@@ -17,7 +17,7 @@ def pooled_and_targets(clips: int = 60, seed: int = 0) -> tuple[torch.Tensor, to
 def test_fit_predicts_what_scikit_learn_predicts():
     pooled, targets = pooled_and_targets()
     model = PooledLogistic(EXTRACT.mels, CHANNELS)
-    model.fit(pooled, targets)
+    model.fit(pooled.clone(), targets)
     logits = model.linear((pooled - model.mean) / model.std).detach().numpy()
     x = pooled.double().numpy()
     scaled = (x - x.mean(0)) / x.std(0, ddof=1)
@@ -41,7 +41,7 @@ def test_a_number_that_never_changes_in_training_is_not_blown_up_later():
     pooled, targets = pooled_and_targets()
     pooled[:, 5] = 0.1
     model = PooledLogistic(EXTRACT.mels, CHANNELS)
-    model.fit(pooled, targets)
+    model.fit(pooled.clone(), targets)
     other = pooled.clone()
     other[:, 5] = 0.2
     logits, others = (model.linear((x - model.mean) / model.std) for x in (pooled, other))
