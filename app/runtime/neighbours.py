@@ -24,6 +24,7 @@ from app.runtime.machine import usable_cores
 FIRST_LOOK_S = 0.25
 LOOKS = 5  # a period
 GLANCES = 4  # a look
+SURE = 2  # looks that agree
 COST = 0.004  # of our workers' cores, that looking may take: dearer looks are rarer
 
 
@@ -124,8 +125,11 @@ class Neighbours:
             self._decide(load)
 
     def _decide(self, load: Load) -> None:
-        unseen = [job.use * _overlap(job, self._cpus) for job in self._beside if not self._live.sees(job)]
-        self.others = load.others(sum(unseen, Use()))
+        parts = [job.use * _overlap(job, self._cpus) for job in self._beside if not self._live.sees(job)]
+        unseen = sum(parts, Use())
+        # on average, or as much at each of the last looks: who comes is not to wait for the average
+        now = min(each.others(unseen) for each in list(self._loads)[-SURE:]) if len(self._loads) >= SURE else 0.0
+        self.others = max(load.others(unseen), now)
         free = free_workers(len(self._cpus), self.others, self.settings.yield_slack)
         jobs = [(job.started, job.name, job.workers) for job in self._beside]
         share = my_share(free, [*jobs, (self._live.started, self._live.name, self.workers)], self._live.name)

@@ -5,115 +5,28 @@ another try, with fewer clips at a time; one that crashes or hangs costs the cli
 in hand, if that clip does it twice. What was committed stays committed.
 """
 
-import contextlib
-import math
 import multiprocessing as mp
-import os
 import signal
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from app.errors import Stopped, UserError
-from app.runtime.seat import NOTHING, Seat
+from app.runtime.hired import Task, Worker
 from app.runtime.shards import Shard, clear_draft_of, receipt_of
 from app.runtime.stop import STOP_SIGNALS, StopFlag
-from app.runtime.worker import Done, Order, ShardWork, do_shard, worker_main
+from app.runtime.worker import Done, Order, ShardWork, do_shard
 
 KILLS = 8  # a shard whose worker was killed so often is too much for this machine
 HIRES, HIRE_PAUSE_S = 50, 0.1  # tries to start a worker
 FORKSERVER_DIED = 255  # a worker's exit code, when nobody is left to tell the true one
-BEFORE_A_CLIP = 3  # times runtime.clip_seconds, for what a shard needs before its first clip and after its last
-LOOK_S, LONGEST_LOOK_S = 0.1, 1.0
+LOOK_S = 0.1
 FINISH_SHARE = 0.6  # of the grace, in which a shard may still be finished
-End = Literal["killed", "memory", "hung", "crashed"]
-
-
-@dataclass
-class Task:
-    """A shard and its history."""
-
-    order: Order
-    kills: int = 0
-    marks: Counter[str] = field(default_factory=Counter)  # clips in hand when a worker crashed or hung
-
-
-class Worker:
-    """One process, seen from the job."""
-
-    def __init__(self, context: Any, alive: Connection, bytes_per_s: float) -> None:
-        self.seat = Seat(context)
-        self.pipe, theirs = context.Pipe()
-        args = (theirs, alive, self.seat, bytes_per_s, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        self.process = context.Process(target=worker_main, args=args, daemon=True)
-        self.process.start()
-        theirs.close()
-        self.task: Task | None = None
-        self.began = 0.0
-        self.ticks, self.looked, self.waited, self.held_s = 0, 0.0, 0.0, 0.0
-        self.rests_since: float | None = None
-        self.end: End | None = None  # why we ended it
-
-    def give(self, task: Task, work: ShardWork, shards: Path, args: dict[str, Any]) -> None:
-        self.task, self.began, self.held_s = task, time.monotonic(), 0.0
-        self.seat.drop = False
-        with contextlib.suppress(BrokenPipeError):  # it is dead already: that is seen next
-            self.pipe.send((work, task.order, shards, args))
-
-    def rest(self, resting: bool) -> None:
-        """Takes it off its core at once, wherever it is, or lets it go on."""
-        now = time.monotonic()
-        if resting == (self.rests_since is not None) or not (self.seat.taken and self.process.is_alive()):
-            return
-        if self.rests_since is not None:
-            self.seat.rest(now - self.rests_since)
-            self.began += now - self.rests_since
-        self.rests_since = now if resting else None
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGSTOP if resting else signal.SIGCONT)
-
-    def answer(self) -> tuple[Any, ...] | None:
-        """What it has sent, if it has."""
-        try:
-            found: tuple[Any, ...] | None = self.pipe.recv() if self.pipe.poll() else None
-            return found
-        except (EOFError, OSError):
-            self.process.join(5.0)  # its end of the pipe is closed: it has died
-            return None
-
-    def hung(self, seconds: float) -> bool:
-        """It has had one clip in hand for longer than that, without a breath.
-
-        Time in which it could not run is not put down to the clip: it waited for a core, or was made to rest.
-        """
-        now, ticks, waited = time.monotonic(), self.seat.ticks, _waited_s(self.process.pid)
-        if ticks != self.ticks or self.rests_since or self.task is None:
-            self.held_s = 0.0
-        else:
-            self.held_s += max(0.0, min(now - self.looked, LONGEST_LOOK_S) - (waited - self.waited))
-        self.ticks, self.looked, self.waited = ticks, now, waited
-        return self.held_s > seconds * (BEFORE_A_CLIP if self.seat.row == NOTHING else 1)
-
-    def left_s(self) -> float:
-        """Seconds until its shard is done, as far as one can tell."""
-        rows, row = len(self.task.order.shard.rows) if self.task else 0, self.seat.row
-        if row == NOTHING:
-            return 0.0 if time.monotonic() - self.began > 1 else math.inf  # it is saving, or has hardly begun
-        return (time.monotonic() - self.began) / (row + 1) * (rows - row)
-
-    def kill(self, end: End) -> None:
-        self.end = end
-        self.process.kill()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
 
 
 @dataclass
@@ -270,7 +183,7 @@ class Crew:
                 "this job holds more than runtime.memory_gb before any clip is touched",
                 "raise runtime.memory_gb; the libraries alone take some 0.3 to 0.8 GB",
             )
-        largest = max(busy, key=lambda worker: _resident(worker.process.pid))
+        largest = max(busy, key=Worker.resident)
         largest.kill("memory")
         largest.process.join()
         if len(busy) > 1:
@@ -296,21 +209,6 @@ def run_here(work: ShardWork, todo: list[Shard], shards: Path, args: dict[str, A
             stop.raise_it(str(stopped))
             return
         yield done
-
-
-def _waited_s(pid: int | None) -> float:
-    """How long this process was ready and had no core."""
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
-        return 0.0
-
-
-def _resident(pid: int | None) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0
 
 
 def _name_of(code: int) -> str:

@@ -98,6 +98,9 @@ def test_workers_leave_their_cores_at_once_wherever_they_are(tmp_path):
         before = used_s(workers)
         time.sleep(4.0)  # longer than a clip may take: it is not put down to the clip
         assert used_s(workers) == before and not done
+        for process in workers:
+            process.resume()  # as fg does after Ctrl-Z
+        wait_until(lambda: all(process.status() == psutil.STATUS_STOPPED for process in workers))
         may[0] = 1
         wait_until(lambda: [p.status() == psutil.STATUS_STOPPED for p in workers].count(True) == 1)
         may[0] = 2
