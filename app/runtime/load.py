@@ -35,7 +35,7 @@ class Load:
 
     seconds: float = 0.0
     busy: float = 0.0  # our cores at work for anybody; not what waits for a disk, nor what a hypervisor took
-    runnable: float = 0.0  # threads on a core or waiting for one, anybody's, times seconds
+    runnable: float = 0.0  # threads on a core, waiting for one or (but for ours) for a disk, times seconds
     mine: Use = Use()  # by this job
     beside: Use = Use()  # by other jobs of ours that we can see
 
@@ -52,9 +52,11 @@ class Load:
         """Cores that others use, or would use without us. unseen: cores of our jobs that we cannot see.
 
         Who shares cores with us gets a part of them only: two threads beside a worker of
-        equal weight may run on one core, and look like 1. So threads of theirs count
-        that are ready to run, up to twice what they used: a fair kernel takes no more
-        than half from them, and a moment in which many stand ready is no load.
+        equal weight may run on one core, and look like 1. And who waits for a disk wants
+        a core at once when it answers: two loops at nice 19 were seen to halve his work.
+        So threads of theirs count that are ready to run or wait for a disk, up to twice
+        what they used: a fair kernel takes no more than half from them, and a moment in
+        which many stand ready is no load.
         """
         if not self.seconds:
             return 0.0
@@ -70,6 +72,7 @@ class Family:
 
     processes: dict[int, tuple[float, float]] = field(default_factory=dict)  # core-seconds; when it began
     threads: dict[int, float] = field(default_factory=dict)  # seconds on a core or waiting for one
+    at_disk: int = 0  # processes that wait for a disk just now
 
 
 class LoadMeter:
@@ -89,8 +92,9 @@ class LoadMeter:
         at, free = _now(), self._free_seconds()
         seconds = max(at - self._at, 1e-6)
         busy = max(0.0, len(self._names) * seconds - max(0.0, free - self._free))
-        runnable = seconds * sum(self._runnable) / max(1, len(self._runnable))
         families = {name: _family(family) for name, family in {**beside, ME: pids}.items()}
+        at_disk = sum(family.at_disk for family in families.values())  # ours, which want nothing by that
+        runnable = seconds * max(0.0, sum(self._runnable) / max(1, len(self._runnable)) - at_disk)
         uses = {name: _use(self._families.get(name, Family()), now, self._at) for name, now in families.items()}
         self._at, self._free, self._families = at, free, families
         self._runnable.clear()
@@ -98,7 +102,7 @@ class LoadMeter:
         return Load(seconds, busy, runnable, mine, sum(uses.values(), Use()))
 
     def glance(self) -> None:
-        """Counts the threads that are ready to run: cheap, and the oftener the truer."""
+        """Counts the threads that are ready to run, or wait for a disk: cheap, and the oftener the truer."""
         self._free_seconds()
 
     def _free_seconds(self) -> float:
@@ -110,6 +114,8 @@ class LoadMeter:
                 ticks += int(values[3]) + int(values[4]) + int(values[7])
             elif name == b"procs_running":
                 self._runnable.append(int(values[0]) - 1)  # the one that looks
+            elif name == b"procs_blocked" and self._runnable:
+                self._runnable[-1] += int(values[0])
         return ticks / TICKS
 
 
@@ -119,6 +125,7 @@ def _family(pids: Iterable[int]) -> Family:
         # the name, in brackets, may hold anything
         values = read_or_nothing(f"/proc/{pid}/stat").rpartition(b")")[2].split()
         if values:
+            family.at_disk += values[0] == b"D"
             family.processes[pid] = sum(map(int, values[11:15])) / TICKS, (int(values[19]) + 1) / TICKS
             family.threads.update(_threads(pid))
     return family
