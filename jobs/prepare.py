@@ -55,7 +55,7 @@ def prepare(run: Run) -> None:
                     _join(job.folder, out, run.config, corpus.has_meta)
     with open_job(run, "prepare-test", spec_of(run, "prepare-test")) as listed:
         if not listed.complete:
-            listed.run(list_shard, cut(rest, LISTED), preload=None, row_bytes=lambda row: ROW_BYTES)
+            listed.run(list_shard, cut(rest, LISTED) or [Shard("00000")], preload=None, row_bytes=lambda row: ROW_BYTES)
     audit = read_json(job.shards / LAST / "audit.json")
     _show(audit, rest)
 
