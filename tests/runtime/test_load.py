@@ -70,6 +70,27 @@ def _seconds(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
+@pytest.mark.parametrize(("state", "stand_ready"), [("S", 4), ("D", 3)])
+def test_who_waits_for_a_disk_stands_ready_unless_it_is_ours(monkeypatch, state, stand_ready):
+    """What the kernel tells is made up: a disk so slow that somebody always waits for it cannot be had."""
+    ticks = iter(range(0, 100, 10))
+
+    def stat(path):
+        return f"cpu0 0 0 0 {next(ticks)} 0 0 0 0 0 0\nprocs_running 2\nprocs_blocked 3\n".encode()
+
+    def of_process(path):
+        return (
+            f"7 (a job) {state} 1 7 7 0 -1 0 0 0 0 0 {' '.join('0' * 40)}".encode() if path.endswith("/7/stat") else b""
+        )
+
+    monkeypatch.setattr("app.runtime.load.read", stat)
+    monkeypatch.setattr("app.runtime.load.read_or_nothing", of_process)
+    watching = LoadMeter([0], [7])
+    watching.glance()
+    load = watching.look([7], {})
+    assert load.runnable / load.seconds == pytest.approx(stand_ready)  # one ran beside us, three waited
+
+
 def test_only_the_cores_we_may_use_count():
     one = LoadMeter([min(os.sched_getaffinity(0))], [os.getpid()])
     burn(0.3)
