@@ -12,6 +12,14 @@ import pytest
 from tests.host.tree import end, environment, launch, make_tree, state_of, wait_for, wait_until
 
 
+@pytest.fixture(autouse=True)
+def hang_ups_are_heard():
+    """Under nohup all of us would pass on that they are not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def tree(tmp_path):
     folder = make_tree(tmp_path / "tree")
