@@ -29,10 +29,9 @@ def prepare(run: Run) -> None:
     from app.corpora.manifest import by_split, digest_of, name_of, with_digests
 
     corpus = read_contest(run.data)
-    with step("hash"):
-        train = Rows(with_digests(run.data, by_split(corpus.rows, "train"), run.workers))
-        rest = Rows(with_digests(run.data, by_split(corpus.rows, "test", "unlabeled"), run.workers))
-        tables = {name: digest_of(run.data / name) for name in corpus.tables}
+    train = Rows(with_digests(run.data, by_split(corpus.rows, "train"), run.workers))
+    rest = Rows(with_digests(run.data, by_split(corpus.rows, "test", "unlabeled"), run.workers))
+    tables = {name: digest_of(run.data / name) for name in corpus.tables}
     run.note_corpus(
         name_of(train, {name: tables.get(name) for name in ("train.csv", "meta.csv")}),
         name_of(rest, {"test.csv": tables.get("test.csv")}),
