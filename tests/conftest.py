@@ -6,6 +6,7 @@ import os
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,11 @@ def a_run(tmp_path):
         return Run(name, config, path, data, tmp_path / "runs", StopFlag())
 
     return make
+
+
+@pytest.fixture
+def hang_ups_are_heard():
+    """Under nohup this process, and so all that it starts, would pass on that they are not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

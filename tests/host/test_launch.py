@@ -11,13 +11,7 @@ import pytest
 
 from tests.host.tree import end, environment, launch, make_tree, state_of, wait_for, wait_until
 
-
-@pytest.fixture(autouse=True)
-def hang_ups_are_heard():
-    """Under nohup all of us would pass on that they are not."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
+pytestmark = pytest.mark.usefixtures("hang_ups_are_heard")
 
 
 @pytest.fixture

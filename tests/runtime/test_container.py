@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.usefixtures("hang_ups_are_heard")
 ROOT = Path(__file__).resolve().parents[2]
 ALONE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *([] if os.getuid() == 0 else ["-r"])]
 
