@@ -144,7 +144,7 @@ def _scaled(run: Run, corpus: Corpus) -> tuple[int, list[Row]]:
     steps, size = _steps(run.config), _shard(run.config, run.workers)
     planned = max(steps * run.config.train.batch_clips + 64, 2 * run.workers * size)
     test = [row for row in corpus.rows if row["split"] == "test"]
-    wanted = 2 * size  # infer scores a shard after the other
+    wanted = 2 * run.workers * size
     return planned, test[:: max(1, len(test) // wanted)][:wanted]
 
 

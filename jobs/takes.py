@@ -13,6 +13,7 @@ from app.runtime.files import read_json
 from app.runtime.machine import usable_cores
 from app.runtime.shards import receipt_of, rows_of
 from app.runtime.status import read_status
+from jobs.passes import clip_seconds
 from jobs.probe import Bench
 from jobs.sizes import Sizes
 
@@ -225,7 +226,10 @@ def _models(bench: Bench, small: dict[str, Any]) -> Iterator[Take]:
     for name in how["models"]:
         folder = (bench.runs / "probe" / "models" / name).resolve()
         take, status = Take(f"train {name}", "train"), _status(folder)
-        take.training = _training(folder, status, steps, planned["train_clips"], select, planned["valid_clips"])
+        if status["unit"] == "fits":
+            take.training = _fit(bench, name, status, planned["train_clips"], select, planned["valid_clips"])
+        else:
+            take.training = _training(folder, status, steps, planned["train_clips"], select, planned["valid_clips"])
         again = (bench.runs / "threads" / "models" / name).resolve()
         if again.exists() and take.training.step_s:
             told = _training(again, _status(again), steps, planned["train_clips"], select, planned["valid_clips"])
@@ -245,13 +249,18 @@ def _threads_of(bench: Bench) -> int:
 
 
 def _training(folder: Path, status: dict[str, Any], steps: int, train: int, select: int, both: int) -> Training:
-    spent = dict(status["steps"])
     lines = [json.loads(line) for line in (folder / "timing.jsonl").read_text(encoding="utf-8").splitlines()]
-    if status["unit"] == "fits":
-        # it goes over all clips twice, the second time without what the first had to load
-        spent["learn inputs"] = 2 * spent["pool"] + spent["fit"]
-        return training_of(status["seconds"], spent, [0.0], 0, train, select, both)
-    return training_of(status["seconds"], spent, [line["seconds"] for line in lines], steps, train, select, both)
+    return training_of(
+        status["seconds"], status["steps"], [line["seconds"] for line in lines], steps, train, select, both
+    )
+
+
+def _fit(bench: Bench, name: str, status: dict[str, Any], train: int, select: int, both: int) -> Training:
+    """Of a model that is fitted at once: what its few clips took beyond the usual is its start."""
+    extracted = (bench.runs / "probe" / "stages" / "extract").resolve()
+    passes = clip_seconds(extracted, name, bench.run.config, bench.run.workers) * train
+    spent = {**status["steps"], "learn inputs": min(passes, status["seconds"])}
+    return training_of(status["seconds"], spent, [0.0], 0, train, select, both)
 
 
 def _weight(folder: Path) -> int:

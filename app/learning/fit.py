@@ -32,16 +32,8 @@ def fit_in_closed_form(
     called after each batch; it may raise to leave.
     """
 
-    def batches() -> Iterator[Batch]:
-        for _, batch in train.batches(batch_clips):
-            yield batch
-            between()
-
     timing = Timing(folder, worked_s())
-    with step("learn inputs"):
-        model.inputs.learn(batches())
-    with step("pool"):
-        pooled, targets = _pooled(model.eval(), batches(), len(train))
+    pooled, targets = passes_over(model, train, batch_clips, between)
     with step("fit"):
         model.fit(pooled, targets)
     del pooled, targets
@@ -53,6 +45,25 @@ def fit_in_closed_form(
     write_atomic(folder / "metrics.jsonl", json.dumps(metrics) + "\n")
     timing.note(1, 0, worked_s())
     return progress
+
+
+def passes_over(
+    model: Any, train: Features, batch_clips: int, between: Callable[[], None] = lambda: None
+) -> tuple[Tensor, Tensor]:
+    """What a fit grows with: all clips once for the statistics of the inputs, once more to be pooled.
+
+    Returns (clips, numbers) and their targets, (clips, 2).
+    """
+
+    def batches() -> Iterator[Batch]:
+        for _, batch in train.batches(batch_clips):
+            yield batch
+            between()
+
+    with step("learn inputs"):
+        model.inputs.learn(batches())
+    with step("pool"):
+        return _pooled(model.eval(), batches(), len(train))
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ second of sound, a planned clip, a window.
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def cost_of(
         return Cost(max(0.0, seconds - own_s), 0.0, 0.0)
     first, rest = shards[:workers], shards[workers:]
     if rest and sum(each for each, _ in rest):
-        rate = sum(spent for _, spent in rest) / sum(each for each, _ in rest)
+        rate = _rate(rest)
     else:
         paid_once = min((warm_s or 0.0) * len(shards), 0.8 * sum(spent for _, spent in shards))
         rate = (sum(spent for _, spent in shards) - paid_once) / units
@@ -61,8 +62,13 @@ def warm_up(shards: Sequence[tuple[float, float]], workers: int) -> float:
     rest = shards[workers:]
     if not rest or not sum(each for each, _ in rest):
         return 0.0
-    rate = sum(spent for _, spent in rest) / sum(each for each, _ in rest)
+    rate = _rate(rest)
     return max(0.0, sum(spent - rate * each for each, spent in shards[:workers]) / workers)
+
+
+def _rate(shards: Sequence[tuple[float, float]]) -> float:
+    """Seconds a unit, of the middle shard: these last hundredths, and one that was held up must not count for all."""
+    return median(spent / units for units, spent in shards if units)
 
 
 def makespan(spent: Sequence[float], workers: int) -> float:

@@ -69,9 +69,9 @@ class Draft:
 @contextmanager
 def commit(shards: Path, name: str) -> Iterator[Draft]:
     """A draft that becomes shards/NAME when the block ends, and nothing when it raises."""
-    shards.mkdir(parents=True, exist_ok=True)
     draft = Draft(shards / f".draft@{here()}@{name}@{os.getpid()}-{secrets.token_hex(6)}")
-    draft.path.mkdir()
+    with step("save"):  # where a disk is busy this alone can take a second
+        draft.path.mkdir(parents=True)
     try:
         yield draft
         with step("save"):

@@ -17,6 +17,7 @@ from app.runtime.estimate import Cost, Threads, cost_of, makespan, threads_from,
 from app.runtime.run import Run
 from app.runtime.stop import StopFlag
 from jobs.estimate import scratch
+from jobs.passes import clip_seconds
 from jobs.probe import draw_clips, lay_out
 from jobs.sizes import sizes_of
 from jobs.takes import truth_of
@@ -33,6 +34,11 @@ def test_what_a_worker_pays_once_is_not_scaled():
     assert cost.seconds(1000, 2, cores=8) == pytest.approx(8 + 50)
     assert cost.seconds(1000, 4, cores=8) == pytest.approx(8 + 25)
     assert cost.seconds(1000, 16, cores=8) == cost.seconds(1000, 8, cores=8)  # capped by the cores
+
+
+def test_a_shard_that_was_held_up_does_not_speak_for_all():
+    shards = [(10, 6.0), (10, 6.0), (10, 1.0), (5, 0.5), (10, 1.0), (10, 9.0)]  # the last one, by something else
+    assert cost_of(20.0, shards, workers=2, cores=2).busy_s == pytest.approx(0.1)
 
 
 def test_what_the_job_does_by_itself_does_not_shrink_with_workers():
@@ -140,7 +146,9 @@ def test_the_steps_add_up_to_most_of_the_busy_time(truth):
     took = truth_of(truth[1] / "road")["parts"]
     for part in ("prepare", "denoise", "extract", "extract-test"):
         own = took[part]["steps"].pop("split and audit", 0.0)
-        assert 0.8 * took[part]["busy_s"] <= sum(took[part]["steps"].values()) <= 1.001 * took[part]["busy_s"], part
+        whole = sum(took[part]["steps"].values())
+        # rounded to a millisecond each; what is in no step is a few hundredths, and more where the disk is busy
+        assert 0.7 * took[part]["busy_s"] <= whole <= took[part]["busy_s"] + 0.02, part
         assert (own > 0) == (part == "prepare")
     assert {"step", "validate", "learn inputs", "save"} <= set(took["train crnn"]["steps"])
     assert {"pool", "fit"} <= set(took["train pooled_logistic"]["steps"])
@@ -148,6 +156,15 @@ def test_the_steps_add_up_to_most_of_the_busy_time(truth):
         took["extract"]["steps"]
     )
     assert took["mix"]["steps"]["draw"] > 0 and took["infer"]["steps"]["network"] > 0
+
+
+def test_a_fit_is_asked_for_its_passes_and_not_for_what_it_loads(truth):
+    folder = truth[1] / "road"
+    extracted = (folder / "stages" / "extract").resolve()
+    passes = 320 * clip_seconds(extracted, "pooled_logistic", load_config(truth[0]), 2)
+    took = truth_of(folder)["parts"]["train pooled_logistic"]
+    cold = took["steps"]["learn inputs"] + took["steps"]["pool"]
+    assert 0.02 * cold < passes < 5 * cold and passes < took["seconds"]  # of chance there is a lot, of factors not
 
 
 def test_what_is_done_already_takes_no_time(truth, found, capsys):
