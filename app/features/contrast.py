@@ -23,7 +23,7 @@ def contrast(magnitude: Tensor, bin_hz: float, octaves: int) -> Tensor:
     """
     spectra = magnitude.transpose(-1, -2)  # bins last, as they lie in memory
     rows = []
-    for first, last, count in _bands(magnitude.shape[-2], bin_hz, octaves):
+    for first, last, count in contrast_bands(magnitude.shape[-2], bin_hz, octaves):
         band = spectra[..., first:last]
         if count == 1:
             peak, valley = band.amax(-1), band.amin(-1)
@@ -34,7 +34,7 @@ def contrast(magnitude: Tensor, bin_hz: float, octaves: int) -> Tensor:
     return torch.stack(rows, -2)
 
 
-def _bands(bins: int, bin_hz: float, octaves: int) -> list[tuple[int, int, int]]:
+def contrast_bands(bins: int, bin_hz: float, octaves: int) -> list[tuple[int, int, int]]:
     """First bin, one past the last, and how many make the peak, of each band; neighbours share a bin as in librosa."""
     edges = [0.0] + [LOWEST_HZ * 2**k for k in range(octaves + 1)]
     if edges[-2] >= (bins - 1) * bin_hz:

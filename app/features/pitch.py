@@ -70,20 +70,36 @@ def _autocorrelation(power: Tensor, bin_hz: float, lowest_hz: float) -> tuple[Te
     Divided by the window's own autocorrelation, so that a periodic sound reaches 1 at each period. It is circular:
     what wraps around is under 1 % at a quarter of a frame.
     """
-    kept = min(power.shape[-2], round(LAG_RATE / 2 / bin_hz) + 1)
-    size = 2 * (kept - 1)
     spectra = power.transpose(-1, -2)
-    hz = torch.arange(kept, device=power.device, dtype=power.dtype) * bin_hz
-    cut, top, fall, end = BAND_HZ
-    band = (hz > cut) * (hz / top).clamp(0, 1) * ((end - hz) / (end - fall)).clamp(0, 1)
+    band = band_weights(power.shape[-2], bin_hz, power)
+    kept = len(band)
+    size = 2 * (kept - 1)
     correlation = torch.fft.irfft(spectra[..., :kept] * band, n=size)
-    lags = min(int(size * bin_hz / lowest_hz) + 3, size // 2)
-    angle = torch.arange(lags, device=power.device, dtype=power.dtype) * (2 * torch.pi / size)
-    window = (2 + angle.cos()) / 3  # of the periodic Hann window
+    lags = longest_lag(size, bin_hz, lowest_hz)
+    window = window_correlation(lags, size, power)
     energy = correlation[..., :1] * size
     energy = torch.where(energy > ROUNDING * spectra.sum(-1, keepdim=True), energy, 0.0)
     normalised = torch.where(energy > TINY, correlation[..., :lags] * size / (energy.clamp_min(TINY) * window), 0.0)
     return normalised, energy.squeeze(-1).sqrt(), size * bin_hz
+
+
+def band_weights(bins: int, bin_hz: float, like: Tensor | None = None) -> Tensor:
+    """Of the bins that make the autocorrelation: those below half of LAG_RATE, (kept,), 0..1."""
+    kept = min(bins, round(LAG_RATE / 2 / bin_hz) + 1)
+    hz = torch.arange(kept, dtype=torch.float32, device=None if like is None else like.device) * bin_hz
+    cut, top, fall, end = BAND_HZ
+    return (hz > cut) * (hz / top).clamp(0, 1) * ((end - hz) / (end - fall)).clamp(0, 1)
+
+
+def longest_lag(size: int, bin_hz: float, lowest_hz: float) -> int:
+    """How many lags, from 0, are needed to see the period of lowest_hz as a peak."""
+    return min(int(size * bin_hz / lowest_hz) + 3, size // 2)
+
+
+def window_correlation(lags: int, size: int, like: Tensor | None = None) -> Tensor:
+    """Autocorrelation of the periodic Hann window itself, 1 at lag 0, (lags,)."""
+    device = None if like is None else like.device
+    return (2 + (torch.arange(lags, dtype=torch.float32, device=device) * (2 * torch.pi / size)).cos()) / 3
 
 
 def _candidates(correlation: Tensor, lag_rate: float, f0_hz: tuple[float, float]) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from feature_sounds import add_noise, real_ids, recording, tone, voice, white_no
 
 from app.config import ExtractConfig
 from app.features import temporal
-from app.features.extract import channel_names, compute, num_frames
+from app.features.extract import by_tensors, channel_names, compute, num_frames
 from app.features.mel import log_mel, mel_filters, power_stft
 from app.features.pitch import pitch
 
@@ -61,7 +61,7 @@ def test_shapes_and_ranges(sample_rate):
 def test_channels_are_what_they_are_called():
     sample_rate, cfg = 16000, CONFIGS[16000]
     clips = batch_of(sample_rate)
-    mel, channels = compute(clips, sample_rate, cfg)
+    mel, channels = by_tensors(clips, sample_rate, cfg)
     by_name = dict(zip(channel_names(cfg), channels.unbind(1), strict=True))
     power = power_stft(clips, 1024, 160)
     centre = temporal.centroid_hz(power.sqrt(), 15.625)
@@ -83,17 +83,49 @@ def test_channels_are_what_they_are_called():
     assert torch.equal(mel, log_mel(power, mel_filters(16000, 1024, cfg.mels, cfg.mel_hz)))
 
 
+ODD = {
+    16000: ExtractConfig(mel_hz=(0.0, 8000.0), mels=20, frame_s=0.0333, hop_s=0.0125, contrast_bands=3, roll_off=0.5),
+    32000: ExtractConfig(mels=80, frame_s=0.05, hop_s=0.02, f0_hz=(80.0, 400.0), contrast_bands=6),
+    44100: ExtractConfig(mel_hz=(20.0, 20000.0), frame_s=0.2, hop_s=0.01),
+    8000: ExtractConfig(mel_hz=(100.0, 3800.0), mels=24, contrast_bands=4),
+}
+
+
+@pytest.mark.parametrize(
+    ("sample_rate", "cfg"), [*CONFIGS.items(), *ODD.items()], ids=lambda value: value if isinstance(value, int) else ""
+)
+def test_a_cpu_frame_by_frame_says_what_tensors_say(sample_rate, cfg):
+    clips = torch.cat([batch_of(sample_rate), 1e-3 * batch_of(sample_rate)[:4]])
+    ours, theirs = compute(clips, sample_rate, cfg), by_tensors(clips, sample_rate, cfg)
+    torch.testing.assert_close(ours.mel, theirs.mel, rtol=0, atol=2e-4)
+    for k, name in enumerate(channel_names(cfg)):
+        here, there = ours.temporal[:, k], theirs.temporal[:, k]
+        if name in ("f0_hz", "voicing", "rolloff_hz"):  # a tie may fall otherwise
+            assert torch.isclose(here, there, rtol=1e-4, atol=1e-5).float().mean() > 0.998, name
+        else:
+            torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("way", [compute, by_tensors])
 @pytest.mark.parametrize("time", [1, 2, 159, 160, 700])
-def test_clips_shorter_than_a_frame(time):
+def test_clips_shorter_than_a_frame(time, way):
     cfg = CONFIGS[16000]
     for wave in (white_noise(2, time), tone(200.0, 16000, time / 16000)):
-        mel, channels = compute(torch.from_numpy(wave)[None], 16000, cfg)
+        mel, channels = way(torch.from_numpy(wave)[None], 16000, cfg)
         assert mel.shape[-1] == channels.shape[-1] == num_frames(time, 16000, cfg)
         assert mel.isfinite().all() and channels.isfinite().all()
 
 
-@pytest.mark.parametrize("gain", [1e-42, 1e-20, 1e20, 3e38])
-def test_finite_for_any_finite_level(gain):
+@pytest.mark.parametrize("way", [compute, by_tensors])
+@pytest.mark.parametrize("gain", [1e-42, 1e-20, 1e6])
+def test_finite_for_any_level(gain, way):
+    wave = gain * torch.from_numpy(white_noise(3, 16000, 0.1)).clamp(-1, 1)
+    mel, channels = way(wave[None], 16000, CONFIGS[16000])
+    assert mel.isfinite().all() and channels.isfinite().all()
+
+
+@pytest.mark.parametrize("gain", [1e20, 3e38])
+def test_what_no_sound_has_is_held_to_120_db_above_full_scale(gain):
     wave = gain * torch.from_numpy(white_noise(3, 16000, 0.1)).clamp(-1, 1)
     mel, channels = compute(wave[None], 16000, CONFIGS[16000])
     assert mel.isfinite().all() and channels.isfinite().all()
@@ -109,7 +141,7 @@ def test_everything_is_made_where_the_waveform_is():
     """Whatever is made without saying where lands on the meta device here, which mixes with no other."""
     clips = batch_of(16000)[:2]
     with torch.device("meta"):
-        mel, channels = compute(clips, 16000, CONFIGS[16000])
+        mel, channels = by_tensors(clips, 16000, CONFIGS[16000])
     assert mel.device == channels.device == clips.device
 
 
