@@ -18,6 +18,7 @@ from jobs.chain import spec_of
 from jobs.terminal import table
 
 LAST = "manifest"  # the shard that is made from all others
+SURVEYED = "[0-9]*"  # those; another job at the same stage may have made the last one meanwhile
 ROW_BYTES = 1500  # of a manifest line, with its facts
 LISTED = 5000  # rows of a shard that only lists
 KNOWN = ("id", "fake", "real", "speaker", "attack", "language", "parent")  # what splits and the audit look at
@@ -93,7 +94,7 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
     from app.corpora.split import SPLITS, groups_of, split_groups
 
     rows, facts, colours = [], {}, []
-    for row in rows_of(stage):
+    for row in rows_of(stage, shard=SURVEYED):
         rows.append({key: intern(row[key]) if isinstance(row[key], str) else row[key] for key in KNOWN})
         known = {**row["facts"], "sample_rate": row["sample_rate"]}
         colour = np.array(known.pop("colour"))
@@ -106,14 +107,14 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
         clusters = clusters_of(nameless, np.array(colours), [facts[id]["digest"] for id in nameless], config.seed)
     groups = groups_of(rows, clusters, {id: known["digest"] for id, known in facts.items()})
     splits = split_groups(groups, config.prepare.valid_fraction, config.seed)
-    audit = audit_of(rows, facts, list(rows_of(stage, "failed"))).as_json()
+    audit = audit_of(rows, facts, list(rows_of(stage, "failed", SURVEYED))).as_json()
     if nameless:
         audit["sentences"].insert(
             0,
             f"{len(nameless)} clips name no speaker and no engine ({'gaps in' if has_meta else 'no'} meta.csv): "
             "they were grouped by sound alone, so a voice may lie in two splits and validation may be too kind",
         )
-    for row in rows_of(stage):
+    for row in rows_of(stage, shard=SURVEYED):
         del row["facts"], row["shard"]
         out.done({**row, "split": splits[row["id"]], "cluster": clusters.get(row["id"])})
     audit["splits"] = [_split_line(name, by_split(out.manifest, name)) for name in SPLITS]

@@ -45,7 +45,7 @@ class Desk:
         self.gpus = TakenGpus([])
         self._waits_for = ""
         self._looked, self._over, self._breath = 0, 0, time.monotonic()
-        self._yielding = False
+        self._yielding, self.rested_s = False, 0.0
 
     def say(self, line: str) -> None:
         """One line to the terminal and, while at work, to the job's log."""
@@ -64,6 +64,7 @@ class Desk:
             while (time.monotonic() < rest or self.neighbours.share == 0) and not self.run_.stop:
                 time.sleep(0.1)
             rested(time.monotonic() - now)
+            self.rest(time.monotonic() - now)
         self._breath = time.monotonic()
         self.heed_gpus()
         self.over_memory()
@@ -73,6 +74,10 @@ class Desk:
                 "raise runtime.memory_gb, or use fewer batch_clips",
             )
         self.run_.stop.leave()
+
+    def rest(self, seconds: float) -> None:
+        """By so much the work is later for having left cores to others."""
+        self.rested_s += seconds
 
     def heed_gpus(self) -> None:
         """Stops politely when the hours of our GPU are over; raises GpuLost, which is a Stopped, when it is gone."""
@@ -100,7 +105,7 @@ class Desk:
         if self._waits_for:
             return {"state": WAITING, "note": self._waits_for}
         near = self.neighbours
-        self.status.rested(near.rested_s)
+        self.status.rested(self.rested_s)
         note = f"others use {near.others:.1f} cores: {near.allowed} of {near.workers} workers go on"
         if near.yielding != self._yielding:
             self._yielding = near.yielding
@@ -145,7 +150,7 @@ def at_work(desk: Desk, gpu: bool = False) -> Iterator[bool]:
         if gpu:
             desk.gpus = _gpus_of(desk)
         yield lock.works
-        desk.status.rested(desk.neighbours.rested_s)
+        desk.status.rested(desk.rested_s)
         desk.status.end("done")
     except Stopped as stopped:
         desk.status.end("stopped", str(stopped))

@@ -45,6 +45,7 @@ class Worker:
         self.end: End | None = None  # why we ended it
 
     def give(self, task: Task, work: ShardWork, shards: Path, args: dict[str, Any]) -> None:
+        self.rest(False)  # it may have answered, and be without a task, before it was stopped
         self.task, self.began, self.held_s = task, time.monotonic(), 0.0
         self.seat.drop = False
         with contextlib.suppress(BrokenPipeError):  # it is dead already: that is seen next
@@ -61,7 +62,7 @@ class Worker:
         elif self.rests_since:
             self.seat.rest(now - self.rests_since)
             self.began += now - self.rests_since
-            self.rests_since = None
+            self.looked, self.rests_since = now, None
             self._send(signal.SIGCONT)
 
     def _send(self, signal_: signal.Signals) -> None:
@@ -83,9 +84,9 @@ class Worker:
         Time in which it could not run is not put down to the clip: it waited for a core, or was made to rest.
         """
         now, ticks, waited = time.monotonic(), self.seat.ticks, _waited_s(self.process.pid)
-        if ticks != self.ticks or self.rests_since or self.task is None:
+        if ticks != self.ticks or self.task is None:
             self.held_s = 0.0
-        else:
+        elif not self.rests_since:  # a rest does not begin the count anew: else who hangs beside a busy neighbour stays
             self.held_s += max(0.0, min(now - self.looked, LONGEST_LOOK_S) - (waited - self.waited))
         self.ticks, self.looked, self.waited = ticks, now, waited
         return self.held_s > seconds * (BEFORE_A_CLIP if self.seat.row == NOTHING else 1)

@@ -123,6 +123,7 @@ class Job(Desk):
             grace_s=settings.grace_s,
             clip_seconds=settings.clip_seconds,
             bytes_per_s=settings.write_mb_s * 1e6,
+            rested=self.rest,
         )
 
     def _allowed(self) -> int:

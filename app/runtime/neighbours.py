@@ -45,7 +45,6 @@ class Neighbours:
         self.allowed = self.workers
         self.others = 0.0  # cores that others use, or would use without us
         self.cost = 0.0  # cores that watching takes
-        self.rested_s = 0.0  # by so much the job is later for having left cores to others
         self._cpus = sorted(os.sched_getaffinity(0))
         self._pids = pids or Descendants()
         self._live = LiveFile(runs, self.workers, self._cpus)
@@ -113,7 +112,6 @@ class Neighbours:
             self._beside = self._live.beside()
         if self._meter:
             self._loads.append(self._meter.look(pids, {j.name: j.pids for j in self._beside if self._live.sees(j)}))
-            self.rested_s += self._loads[-1].seconds * (1 - self.share)
         spare = sum(load.seconds for load in self._loads) - self.settings.yield_period_s
         while self._loads and self._loads[0].seconds <= spare:
             spare -= self._loads.popleft().seconds

@@ -34,7 +34,8 @@ class Crew:
     """How the workers of a job work.
 
     workers: processes at most. allowed: how many of them may work just now. say: tells a line.
-    grace_s, clip_seconds, bytes_per_s: as in the config. preload: the module whose import is dear.
+    grace_s, clip_seconds, bytes_per_s: as in the config. preload: the module whose import is dear. rested: is told by
+    how many seconds the work is later for workers that were not allowed.
     """
 
     workers: int
@@ -46,6 +47,7 @@ class Crew:
     grace_s: float = 20.0
     clip_seconds: float = 300.0
     bytes_per_s: float = 0.0
+    rested: Callable[[float], None] = lambda seconds: None
 
     def run(self, work: ShardWork, todo: list[Shard], shards: Path, args: dict[str, Any]) -> Iterator[Done]:
         """Yields each shard as it is committed; ends early, without an error, when told to stop.
@@ -59,11 +61,13 @@ class Crew:
         self.seats = self.workers  # fewer, once the memory has shown to be short
         self.queue = deque(Task(Order(shard)) for shard in todo)
         self.crew: list[Worker] = []
+        looked = time.monotonic()
         alive, held = self.context.Pipe(duplex=False)  # closes when this process dies, however it dies
         with alive, held:
             try:
                 while (self.queue and not self.stop) or self._busy():
-                    may_work = min(self.seats, self.allowed())
+                    may_work, before, looked = min(self.seats, self.allowed()), looked, time.monotonic()
+                    self._tell_rest(may_work, looked - before)
                     for place, worker in enumerate(self._busy()):
                         worker.rest(place >= may_work and not self.stop)
                     if self.stop:
@@ -78,6 +82,11 @@ class Crew:
                 for worker in self.crew:
                     worker.close()
                     clear_draft_of(shards, worker.process.pid)
+
+    def _tell_rest(self, may_work: int, seconds: float) -> None:
+        could = min(self.seats, len(self._busy()) + len(self.queue))  # who have, or would get, something to do
+        if could > may_work and not self.stop:
+            self.rested(seconds * (1 - may_work / could))
 
     def _busy(self) -> list[Worker]:
         return [worker for worker in self.crew if worker.task]

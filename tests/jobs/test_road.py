@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from app.runtime.shards import rows_of
+from app.config import load_config
+from app.runtime.shards import Draft, rows_of
+from jobs.prepare import _join
 from tests.jobs.road import BROKEN, CONFIG, JOBS, ROOT, call, command, files_under, make_corpus
 
 
@@ -63,6 +65,15 @@ def test_no_recording_serves_two_splits(road):
             speakers[row["split"]].add(row["speaker"])
     assert not speakers["train"] & speakers["select"] and not speakers["train"] & speakers["calibrate"]
     assert not speakers["select"] & speakers["calibrate"]
+
+
+def test_the_split_is_the_same_though_another_job_has_made_it_meanwhile(road, tmp_path):
+    """Where locks do not work two jobs may be at it: what the other has committed must not be read as its own input."""
+    prepared = stage(road[2], "prepare")
+    draft = Draft(tmp_path)
+    _join(prepared, draft, load_config(road[1]), has_meta=True)
+    again = {row["id"]: row["split"] for row in draft.manifest}
+    assert again == {row["id"]: row["split"] for row in rows_of(prepared, shard="manifest")}
 
 
 def test_the_submission_is_that_of_the_sample(road):

@@ -1,5 +1,6 @@
 """A worker may be killed, crash, hang or take too much: that costs a try, a clip or a worker, never the job."""
 
+import multiprocessing
 import multiprocessing.forkserver as forkserver
 import multiprocessing.resource_tracker as resource_tracker
 import os
@@ -10,15 +11,18 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from app.errors import Stopped
+from app.runtime.hired import Task, Worker
 from app.runtime.job import counts, is_complete, open_job
-from app.runtime.shards import cut, rows_of
+from app.runtime.shards import Shard, cut, rows_of
 from app.runtime.status import read_status
 from app.runtime.stop import StopFlag
+from app.runtime.worker import Order
 from app.runtime.workers import Crew
 from tests.runtime.work import burning, double, long_clip, out_of_memory, poisoned
 
@@ -118,6 +122,51 @@ def test_a_job_that_is_stopped_wakes_who_rests(tmp_path):
         wait_until(lambda: not any(process.status() == psutil.STATUS_STOPPED for process in workers))
         for process in workers:
             process.kill()  # no breath in sight
+
+
+def test_a_clip_that_hangs_is_found_though_its_worker_rests_now_and_then(tmp_path):
+    began = time.monotonic()
+    crew = Crew(
+        1, StopFlag(), "json", print, lambda: int((time.monotonic() - began) % 0.5 > 0.15), lambda: False,
+        clip_seconds=0.8,
+    )  # fmt: skip
+    hung = {"segfault": (), "hang": ("0",), "note": str(tmp_path / "note")}
+    done = list(crew.run(poisoned, cut(ROWS[:2], 2), tmp_path / "shards", hung))
+    assert [(one.clips, one.failed) for one in done] == [(1, 1)] and time.monotonic() - began < 20
+
+
+def test_a_worker_that_was_stopped_after_it_had_answered_is_woken_by_its_next_shard(tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    alive, held = context.Pipe(duplex=False)
+    with alive, held:
+        worker = Worker(context, alive, 0.0)
+        try:
+            wait_until(lambda: worker.seat.taken)
+            worker.rest(True)
+            wait_until(lambda: psutil.Process(worker.process.pid).status() == psutil.STATUS_STOPPED)
+            rows = [{"id": str(n), "much": "x" * 4000} for n in range(200)]  # more than the pipe takes at once
+            giving = threading.Thread(
+                target=worker.give, args=(Task(Order(Shard("00000", rows))), double, tmp_path, {})
+            )
+            giving.daemon = True
+            giving.start()
+            giving.join(20)
+            assert not giving.is_alive() and worker.began <= time.monotonic()
+            wait_until(worker.pipe.poll)
+            assert worker.answer()[1].clips == 200
+        finally:
+            worker.close()
+
+
+def test_the_work_is_later_by_what_was_not_allowed_and_not_by_what_had_nothing_to_do():
+    rests = []
+    crew = Crew(4, StopFlag(), "json", print, lambda: 2, lambda: False, rested=rests.append)
+    crew.seats, crew.crew, crew.queue = 4, [SimpleNamespace(task=True)] * 2, []
+    crew._tell_rest(2, 10.0)
+    assert rests == []  # the last two shards, and both go on
+    crew.queue = [None] * 9
+    crew._tell_rest(1, 10.0)
+    assert rests == [7.5]
 
 
 def test_workers_at_rest_die_with_their_job(a_run):
