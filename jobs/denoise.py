@@ -20,7 +20,7 @@ def denoise(run: Run) -> None:
         if not job.complete:
             rows = by_split(rows_of(prepared, shard="manifest"), *TRAIN_SPLITS)
             shards = cut(rows, run.config.denoise.shard_clips)
-            preload = "noisereduce" if run.config.denoise.method == "gate" else "app.audio.io"
+            preload = "app.audio.denoise" if run.config.denoise.method == "gate" else "app.audio.io"
             job.run(
                 denoise_shard,
                 shards,

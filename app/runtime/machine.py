@@ -70,7 +70,7 @@ def gpu_megabytes() -> float:
 def libraries() -> dict[str, str]:
     """Versions of what may change a low bit, as information."""
     found = {}
-    for name in ("numpy", "scipy", "torch", "noisereduce", "soundfile", "soxr"):
+    for name in ("numpy", "scipy", "torch", "numba", "soundfile", "soxr"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -1,9 +1,16 @@
+from pathlib import Path
+
+import noisereduce
 import numpy as np
 import pytest
+import soundfile
+import soxr
 from audio_signals import RATE, db, hiss, voice
 from pytest import approx
 
-from app.audio.denoise import gate
+from app.audio.denoise import MOVING_PAD, _quietest, gate
+
+DEMO = Path(__file__).resolve().parents[2] / "data" / "demo"
 
 
 def noisy(sample_rate=RATE):
@@ -26,6 +33,31 @@ def test_a_noisy_voice_gains_snr_and_keeps_its_length(stationary, gain_db, loss_
     assert db(after[said]) == approx(db(both[said]), abs=loss_db)
     scale = np.dot(after, clean) / np.dot(clean, clean)  # what is left of the voice
     assert db(clean) - db(after / scale - clean) > db(clean) - db(both - clean) + gain_db
+
+
+def by_noisereduce(samples, sample_rate, stationary, reduction):
+    window = 2 ** round(np.log2(0.032 * sample_rate))
+    return noisereduce.reduce_noise(
+        samples, sample_rate, y_noise=_quietest(samples, window) if stationary else None, stationary=stationary,
+        prop_decrease=reduction, n_fft=window, padding=4 * window if stationary else MOVING_PAD, n_jobs=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("stationary", [True, False])
+@pytest.mark.parametrize(("sample_rate", "reduction"), [(16000, 0.7), (32000, 1.0), (44100, 0.3)])
+def test_real_recordings_come_out_as_of_noisereduce(sample_rate, reduction, stationary):
+    for path in sorted(DEMO.glob("train/*.ogg"))[::40]:
+        samples, rate = soundfile.read(path, dtype="float32")
+        samples = soxr.resample(samples, rate, sample_rate)
+        ours = gate(samples, sample_rate, stationary=stationary, reduction=reduction)
+        theirs = by_noisereduce(samples, sample_rate, stationary, reduction)
+        assert db(ours - theirs) < db(theirs) - 80, path.name  # 16 bits hold 98
+
+
+def test_long_clips_are_gated_in_the_same_pieces_as_of_noisereduce():
+    long = np.tile(noisy()[1], 12)[: 45 * RATE]
+    ours = gate(long, RATE, stationary=True, reduction=0.7)
+    assert db(ours - by_noisereduce(long, RATE, True, 0.7)) < db(ours) - 80
 
 
 def test_reduction_says_how_much():
@@ -67,7 +99,7 @@ def test_gate_is_the_same_each_time_and_for_each_channel():
 
 
 def test_a_long_clip_is_gated_in_chunks_of_bounded_memory():
-    long = np.tile(noisy()[1], 12)[: 45 * RATE]  # over the 600,000 samples noisereduce takes at once
+    long = np.tile(noisy()[1], 12)[: 45 * RATE]  # over the 600,000 samples that are taken at once
     after = gate(long, RATE, stationary=True, reduction=0.7)
     assert after.shape == long.shape
     seam = after[600_000 - 800 : 600_000 + 800]
