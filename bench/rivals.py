@@ -1,0 +1,76 @@
+"""What others take for the same: librosa, Praat, noisereduce, each called as its documentation shows."""
+
+from typing import Any, NamedTuple
+
+import librosa
+import noisereduce as noisereduce
+import numpy as np
+import parselmouth
+import torch
+from numpy.typing import NDArray
+
+from app.features.on_cpu import pitch_of
+from bench.sounds import HOP_S, Wave
+
+F0_HZ, FRAME_S = (65.0, 600.0), 0.064
+
+
+class Pitch(NamedTuple):
+    """Per frame, each HOP_S; F0 is 0 where unvoiced."""
+
+    hz: NDArray[np.float64]
+    voiced: NDArray[np.bool_]
+
+
+def users_way(waves: list[Wave], sample_rate: int) -> None:
+    """One loop, as the users had it: mel, pyin and the spectral features of librosa."""
+    for wave in waves:
+        _one(wave, sample_rate)
+
+
+def _one(wave: Wave, sample_rate: int) -> None:
+    frame, hop = _frame_and_hop(sample_rate)
+    librosa.power_to_db(
+        librosa.feature.melspectrogram(y=wave, sr=sample_rate, n_fft=frame, hop_length=hop, n_mels=64), ref=np.max
+    )
+    pyin(wave, sample_rate)
+    how: Any = {"n_fft": frame, "hop_length": hop}
+    librosa.feature.spectral_centroid(y=wave, sr=sample_rate, **how)
+    librosa.feature.spectral_bandwidth(y=wave, sr=sample_rate, **how)
+    librosa.feature.spectral_rolloff(y=wave, sr=sample_rate, **how)
+    librosa.feature.spectral_flatness(y=wave, **how)
+    librosa.feature.spectral_contrast(y=wave, sr=sample_rate, n_bands=5, **how)
+    librosa.onset.onset_strength(y=wave, sr=sample_rate, **how)
+    librosa.feature.zero_crossing_rate(y=wave, frame_length=frame, hop_length=hop)
+    librosa.feature.rms(y=wave, frame_length=frame, hop_length=hop)
+
+
+def pyin(wave: Wave, sample_rate: int, frame_s: float = FRAME_S) -> Pitch:
+    frame, hop = round(frame_s * sample_rate), _frame_and_hop(sample_rate)[1]
+    hz, voiced, _ = librosa.pyin(wave, fmin=F0_HZ[0], fmax=F0_HZ[1], sr=sample_rate, frame_length=frame, hop_length=hop)
+    return Pitch(np.nan_to_num(hz), voiced)
+
+
+def yin(wave: Wave, sample_rate: int) -> Pitch:
+    """It tells no voicing: all frames are voiced."""
+    frame, hop = _frame_and_hop(sample_rate)
+    hz = librosa.yin(wave, fmin=F0_HZ[0], fmax=F0_HZ[1], sr=sample_rate, frame_length=frame, hop_length=hop)
+    return Pitch(hz, np.ones(len(hz), np.bool_))
+
+
+def praat(wave: Wave, sample_rate: int) -> Pitch:
+    sound = parselmouth.Sound(wave.astype(np.float64), sample_rate)
+    found = sound.to_pitch_ac(time_step=HOP_S, pitch_floor=F0_HZ[0], pitch_ceiling=F0_HZ[1])
+    frames = 1 + len(wave) // _frame_and_hop(sample_rate)[1]
+    hz = np.nan_to_num(np.array([found.get_value_at_time(k * HOP_S) for k in range(frames)]))
+    return Pitch(hz, hz > 0)
+
+
+def ours(wave: Wave, sample_rate: int) -> Pitch:
+    frame, hop = _frame_and_hop(sample_rate)
+    hz, _ = pitch_of(torch.from_numpy(wave), sample_rate, frame, hop, F0_HZ)
+    return Pitch(hz.numpy().astype(np.float64), hz.numpy() > 0)
+
+
+def _frame_and_hop(sample_rate: int) -> tuple[int, int]:
+    return round(FRAME_S * sample_rate), round(HOP_S * sample_rate)
