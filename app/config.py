@@ -210,7 +210,8 @@ class Config(Section):
         nyquist = self.sample_rate / 2
         if self.extract.mel_hz[1] > nyquist:
             raise ValueError(
-                f"extract.mel_hz: {self.extract.mel_hz[1]:g} Hz lies above half of sample_rate ({nyquist:g} Hz)"
+                f"extract.mel_hz: {self.extract.mel_hz[1]:g} Hz lies above half of sample_rate ({nyquist:g} Hz); "
+                f"[{self.extract.mel_hz[0]:g}, {0.95 * nyquist:g}] would do"
             )
         if 200 * 2**self.extract.contrast_bands >= nyquist:
             raise ValueError(
@@ -285,7 +286,7 @@ def _walk(node: yaml.Node, at: tuple[str, ...], lines: dict[tuple[str, ...], int
 def _explain(detail: ErrorDetails, lines: dict[tuple[str, ...], int]) -> str:
     place = tuple(str(part) for part in detail["loc"])
     line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
-    where = f"{line}: {'.'.join(place)}: " if place else "0: "
+    where = f"{line}: {'.'.join(place)}: " if place else " "
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(place[-1], _keys_of(place[:-1]), n=1, cutoff=0.4)
         return (

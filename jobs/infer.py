@@ -21,7 +21,7 @@ from app.runtime.shards import Draft, Shard, cut, rows_of
 from app.runtime.steps import step
 from jobs.chain import need, spec_of
 from jobs.extract import PRELOAD, clip_bytes, extract_recordings, gpu_share, windows_of
-from jobs.models import chosen_model, model_mark
+from jobs.models import chosen_model, model_mark, trained_models
 from jobs.terminal import table
 
 ROW_BYTES = 300  # of the scores of a window
@@ -30,6 +30,9 @@ ROW_BYTES = 300  # of the scores of a window
 def infer(run: Run) -> None:
     """Scores the test recordings, or INPUT: a file or a folder of recordings of any length and rate."""
     model = chosen_model(run)
+    missing = [name for name in run.config.train.models if name not in {m["name"] for m in trained_models(run)}]
+    left = f" ({', '.join(missing)}: not trained yet)" if missing else ""
+    print(f"infer  by {model['name']}, select score {model['select']['select_score']:.4f}{left}", file=sys.stderr)
     given = os.environ.get("INPUT")
     if given:
         _infer_input(run, model, Path(given))

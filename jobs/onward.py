@@ -39,7 +39,7 @@ def tell_what_is_next(runs: Path, name: str, data: str | None) -> None:
         run.check_data()
         corpus, say_data = f"the corpus is here: {place}", f" DATA={place}" if data else ""
     except UserError:
-        corpus, say_data = f"the corpus is not in an archive, and not in {place}", " DATA=..."
+        corpus, say_data = "the corpus is not in an archive: say where it is, DATA=...", " DATA=..."
     reading = [job for job in open_jobs if job in NEED_DATA and open_jobs[job]]
     if not open_jobs:
         say(f"nothing is left to do; score recordings: make infer INPUT=... {where}", "unpack")

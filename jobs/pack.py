@@ -118,7 +118,10 @@ def _drafted(out: Path, needed: int) -> Iterator[IO[bytes]]:
     if not out.parent.is_dir():
         raise UserError(f"{out}: there is no folder {out.parent}", "make it, or choose another with OUT=...")
     draft = out.with_name(f".{out.name}.draft")
-    lock = take_lock(draft)
+    try:
+        lock = take_lock(draft)
+    except FileNotFoundError:
+        raise UserError(f"{out}: no file can be made there", "choose another place with OUT=...") from None
     if lock is None:
         raise UserError(f"{out}: is being packed already", "wait for that, or OUT=other.moksori.tar")
     try:

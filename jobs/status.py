@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from app.errors import ACT
 from app.runtime.desk import span
 from app.runtime.status import ALIVE, read_status
 from app.runtime.stop import STOP_SIGNALS
@@ -36,6 +37,12 @@ def main() -> int:
     parser.add_argument("--watch", action="store_true", default=env("WATCH", "0") not in ("", "0"), help="WATCH=1")
     parser.add_argument("--json", action="store_true", default=env("JSON", "0") not in ("", "0"), help="JSON=1")
     args = parser.parse_args()
+
+    if args.run and not args.json and not (Path(args.runs) / args.run).is_dir():
+        there = sorted(path.parent.name for path in Path(args.runs).glob("*/config.yaml"))
+        print(f"status: {args.runs} has no run {args.run}\n  fix: RUN=...; there are: {', '.join(there) or 'none'}",
+              file=sys.stderr)  # fmt: skip
+        return ACT
 
     def look() -> list[dict[str, Any]]:
         return [task for task in tasks_under(Path(args.runs)) if belongs(task, args.run, args.job)]
@@ -124,7 +131,7 @@ def _row(task: dict[str, Any], wide: bool) -> dict[str, str]:
     eta, at_work = task.get("eta_s"), is_at_work(task)
     unit = task.get("unit", "shards")
     of_what = "clips" if unit == "shards" else unit
-    rate = f"{task['rate']:.3g}" + (f" {of_what}/s" if wide else "/s")
+    rate = f"{task['rate']:.{0 if task['rate'] >= 100 else 2}f}" + (f" {of_what}/s" if wide else "/s")
     return {
         "job": label_of(task),
         "run": str(task.get("run", "–")),

@@ -1,6 +1,7 @@
 """Stops jobs politely, on whichever host they run: make stop JOB=extract RUN=..., or JOB=all."""
 
 import argparse
+import difflib
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from jobs.status import asked_run, belongs, is_at_work, label_of, no_job, tasks_
 MORE_S = 10.0  # beyond the job's own grace, for its last heartbeat and a slow shared disk
 NEXT_S = 6.0  # a job that was done before it heard may be followed by the next of its chain within this
 LOOK_S = 0.3
+JOBS = ("prepare", "denoise", "mix", "extract", "train", "infer", "evaluate")
 TELL_S = 5.0
 
 
@@ -47,6 +49,11 @@ def stop(runs: Path, run: str | None, job: str | None) -> int:
     for task in (task for task in mine if task["state"] == "stale"):
         _say(task, f"stale: process {task['pid']} on {task['host']}, last heard of {_clock(task)}: {task['note']}")
     if not meant:
+        known = {"all", *JOBS, *(name for task in tasks_under(runs) for name in (task["job"], label_of(task)))}
+        if job and job not in known:
+            near = difflib.get_close_matches(job, known, n=1)
+            hint = f"did you mean JOB={near[0]}?" if near else f"JOB=... one of {', '.join(sorted(known))}"
+            raise UserError(f"JOB={job}: there is no such job", hint)
         what = job if job and job != "all" else "no job"
         print(f"{what} is {'not ' if what == job else ''}at work" + (f" for run {run}" if run else ""), file=sys.stderr)
         return DONE
@@ -67,7 +74,7 @@ def stop(runs: Path, run: str | None, job: str | None) -> int:
         now = time.monotonic()
         for place in [place for place in asked if place not in waiting]:
             task = tasks.get(place, asked[place])
-            _tell_end(task, asked.pop(place)["job"], now - began)
+            _tell_end(task, asked.pop(place)["job"], now - began, runs)
             (Path(task["folder"]) / "STOP").unlink(missing_ok=True)
             if task["state"] == "done":
                 listen_until = now + NEXT_S
@@ -103,10 +110,11 @@ def _the_one(meant: list[dict[str, Any]], run: str | None, job: str | None) -> s
     raise UserError(f"several jobs are at work: {names}", "make stop JOB=... RUN=...; JOB=all: every job of that run")
 
 
-def _tell_end(task: dict[str, Any], job: str, seconds: float) -> None:
+def _tell_end(task: dict[str, Any], job: str, seconds: float, runs: Path) -> None:
     if task["state"] == "stopped":
         name = "infer INPUT=..." if label_of(task) == "extract-input" else job
-        _say(task, f"stopped after {span(seconds)}; go on with `make {name}`")
+        alone = f"make {name} RUN={task['run']}" + ("" if str(runs) == "runs" else f" RUNS={runs}")
+        _say(task, f"stopped after {span(seconds)}; the command that began it goes on; this job alone: `{alone}`")
     elif task["state"] == "stale":
         _say(task, f"stale: {task['note']}")
     else:

@@ -61,7 +61,7 @@ def _row(line: Line, asked: int) -> dict[str, str]:
         **times,
         "peak memory": "" if line["done"] else amount(line["peak_mb"] * 1e6),
         "disk": "" if line["done"] else amount(line["disk_mb"] * 1e6),
-        "GPU memory": f"{line['gpu_mb'] / 1e3:.1f} GB" if line["gpu_mb"] else "-",
+        "GPU memory": f"{line['gpu_mb'] / 1e3:.1f} GB" if line["gpu_mb"] else "–",
         "slowest step": "" if line["done"] else f"{line['slowest']} {line['slowest_share']:.0%}",
     }
 

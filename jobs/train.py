@@ -99,9 +99,8 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
             trainer.run(lambda: run.stop and run.stop.reason, _teller(desk, how.epochs), between=desk.breathe)
             progress = trainer.progress
         ready = _finish(desk, name, model.to(device), splits, progress, how.batch_clips)
-    desk.say(
-        f"done: score {ready['select']['select_score']:.4f} on select after epoch {progress.best_epoch}  ({folder})"
-    )
+    score = f"{ready['select']['select_score']:.4f} on select, calibrated"
+    desk.say(f"done: score {score}, after epoch {progress.best_epoch}  ({folder})")
     return ready
 
 
@@ -157,7 +156,7 @@ def _teller(desk: Desk, epochs: int) -> Any:
             desk.say(f"epoch {progress.epoch}/{epochs}  {numbers}  {left}")
             said[0] = now
         elif now - said[0] > 10:
-            desk.say(f"step {progress.step}/{epochs * steps}  {rate:.1f} steps/s  {left}")
+            desk.say(f"step {progress.step}/{epochs * steps}  {rate:.2g} steps/s  {left}")
             said[0] = now
 
     return tell

@@ -5,6 +5,7 @@ deaf to HUP; then it says whether this system ends such processes at logout. Pyt
 later, standard library only.
 """
 
+import fcntl
 import getpass
 import glob
 import os
@@ -34,15 +35,14 @@ def main():
     os.chdir(ROOT)
     if not os.path.isfile(config):
         return _refuse("%s: no such config" % config, "CONFIG=FILE")
-    if os.path.basename(run) != run or run in ("stages", ".", ".."):
-        return _refuse("RUN=%s is no name for a run" % run, "use letters, digits, '-' and '_'")
-    log = os.path.join(runs, run, "logs", "detached.log")
+    if not re.match(r"\w[\w.-]*\Z", run) or run == "stages":
+        return _refuse("RUN=%s is no name for a run" % run, "use letters, digits, '.', '-' and '_': RUN=...")
+    folder = os.path.join(runs, run, "logs")
     try:
-        os.makedirs(os.path.dirname(log), exist_ok=True)
-        with open(log, "ab") as file:
-            begin = file.tell()
+        os.makedirs(folder, exist_ok=True)
+        log, begin = _free_log(folder)
     except OSError as error:
-        return _refuse("%s: %s" % (log, error.strerror), "choose another place with RUNS=...")
+        return _refuse("%s: %s" % (folder, error.strerror), "choose another place with RUNS=...")
     name = jobs[0] if len(jobs) == 1 else "all"
     inner = [sys.executable, os.path.join(HERE, "launch.py"), "--into", os.path.abspath(log), *jobs]
     if lingers():
@@ -53,16 +53,34 @@ def main():
     if code:
         print("make %s: it ended at once; the end of its log (%s):" % (name, log), file=sys.stderr)
         sys.stderr.write(_tail(log, begin))
+        if not begin:  # it is all told, and would be taken for the end of what goes on beside it
+            os.unlink(log)
         return 2
     which = "RUN=%s%s" % (run, " RUNS=%s" % runs if os.environ.get("RUNS") else "")
     print("detached: %s of run %s, %s" % (name, run, what))
-    print("  follow: make logs JOB=%s %s" % (name if name != "all" else "detached", which))
+    whole = os.path.basename(log)[: -len(".log")]
+    print("  follow: make logs JOB=%s %s" % (name if name != "all" else whole, which))
     print("  state:  make status %s" % which)
     print("  stop:   make stop JOB=%s %s   (or %s)" % (name, which, stop))
     print("  log:    %s" % log)
     if note:
         print("  note:   %s" % note)
     return 0
+
+
+def _free_log(folder):
+    """(log, its size): the first of detached.log, detached-2.log, ... that launch.py has not locked to write into."""
+    for number in range(1, 100):
+        path = os.path.join(folder, "detached%s.log" % ("-%d" % number if number > 1 else ""))
+        with open(path, "ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            except OSError:
+                pass  # a disk without locks
+            return path, file.tell()
+    return path, os.path.getsize(path)
 
 
 def lingers():

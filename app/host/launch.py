@@ -20,6 +20,7 @@ if __name__ == "__main__":
             signal.signal(_number, lambda number, frame: EARLY.append(number))
 
 import ctypes  # noqa: E402
+import fcntl  # noqa: E402
 import os  # noqa: E402
 import shutil  # noqa: E402
 import subprocess  # noqa: E402
@@ -133,6 +134,10 @@ def _problem(runner, detach):
 def _write_into(log):
     """Sends all output to `log`, which is copied to LOG.1 and emptied when it has grown large."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held as long as anybody writes there: see detach.py
+    except OSError:
+        pass
     for output in (1, 2):
         os.dup2(handle, output)
     os.close(handle)

@@ -13,7 +13,7 @@ from app.runtime.files import clear_torn, here
 from app.runtime.gpus import TakenGpus, taken_gpus
 from app.runtime.locks import take_lock
 from app.runtime.logs import RotatingLog
-from app.runtime.machine import usable_memory
+from app.runtime.machine import usable_cores, usable_memory
 from app.runtime.neighbours import Neighbours
 from app.runtime.pace import PACE
 from app.runtime.room import amount
@@ -25,6 +25,7 @@ from app.runtime.tell import tell
 LONGEST_REST_S = 5.0  # at once, so that a stop is heard
 NEAR = 0.6  # of the memory we may hold: from there on it is looked at more often
 LOOK_S = 0.25
+REMIND_S = 300.0  # while cores are left to others
 OVER_MEMORY = 3  # looks in a row, before a job that has no workers to end gives up
 
 
@@ -45,7 +46,7 @@ class Desk:
         self.gpus = TakenGpus([])
         self._waits_for = ""
         self._looked, self._over, self._breath = 0, 0, time.monotonic()
-        self._yielding, self.rested_s = False, 0.0
+        self._yielding, self._reminded, self.rested_s = False, 0.0, 0.0
 
     def say(self, line: str) -> None:
         """One line to the terminal and, while at work, to the job's log."""
@@ -106,10 +107,18 @@ class Desk:
             return {"state": WAITING, "note": self._waits_for}
         near = self.neighbours
         self.status.rested(self.rested_s)
-        note = f"others use {near.others:.1f} cores: {near.allowed} of {near.workers} workers go on"
+        note = (
+            f"others want {near.others:.1f} of {usable_cores()} cores: {near.allowed} of {near.workers} workers go on"
+        )
         if near.yielding != self._yielding:
-            self._yielding = near.yielding
+            self._yielding, self._reminded = near.yielding, time.monotonic()
             self.say(note if near.yielding else "the others have left: all workers go on")
+        if near.yielding and time.monotonic() - self._reminded > REMIND_S:
+            self._reminded = time.monotonic()
+            way_out = (
+                "" if near.allowed else "; runtime.yield_to_others: false goes on beside them at the lowest priority"
+            )
+            self.say(f"still left to others, {span(self.rested_s)} in all: {note}{way_out}")
         return {"state": YIELDING, "note": note} if near.yielding else {"state": RUNNING, "note": ""}
 
 
@@ -138,8 +147,8 @@ def at_work(desk: Desk, gpu: bool = False) -> Iterator[bool]:
     breathe_by(desk.breathe)
 
     def too_late() -> None:
-        desk.status.end("stopped", f"{run.stop.reason}; its grace of {settings.grace_s:g} s was over")
-        desk.say(f"stopped ({run.stop.reason}): its grace was over; what is committed is kept")
+        desk.status.end("stopped", f"{run.stop.reason}; {run.stop.cut_short}")
+        desk.say(f"stopped ({run.stop.reason}): {run.stop.cut_short}; what is committed is kept")
 
     run.stop.at_the_end.append(too_late)
     desk.neighbours.start()
@@ -191,11 +200,11 @@ def span(seconds: float) -> str:
 
 
 def _already(desk: Desk) -> UserError:
-    unknown: dict[str, Any] = {"host": "?", "pid": "?", "done": "?", "total": "?", "unit": "", "started": 0}
+    unknown: dict[str, Any] = {"host": "?", "pid": "?", "run": "?", "done": "?", "total": "?", "unit": "", "started": 0}
     other = next(iter(read_status(desk.folder)), unknown)
     return UserError(
-        f"{desk.label} is already running on {other['host']} (process {other['pid']}) since "
+        f"{desk.label} is already running for run {other['run']} on {other['host']} (process {other['pid']}) since "
         f"{time.strftime('%F %T', time.localtime(other['started']))}: "
         f"{other['done']} of {other['total']} {other['unit']} done",
-        "wait for it (`make status`), or stop it first (`make stop`)",
+        f"wait for it (`make status`), or stop it first (`make stop JOB={desk.job} RUN={other['run']}`)",
     )

@@ -92,7 +92,8 @@ class Job(Desk):
             results = run_here(work, todo, self.shards, args, self.run_.stop)
         else:
             if todo:
-                self.say(f"{workers} workers, at most {amount(self.memory)} of memory, {len(todo)} shards to do")
+                crew = f"{workers} workers" if workers > 1 else "1 worker"
+                self.say(f"{crew}, at most {amount(self.memory)} of memory, {len(todo)} shards to do")
             results = self._crew(workers, preload).run(work, todo, self.shards, args)
         for one in self._with_room(results, left):
             left.pop(one.shard)

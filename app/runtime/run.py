@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import errno
 import os
+import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Run:
     said: list[str] = field(default_factory=list)  # the last line told
     leaving: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closed when the job is over
     gpus: TakenGpus | None = None  # once the job has taken one
+    config_before: str | None = None  # the text of config.yaml before this job came
 
     @property
     def folder(self) -> Path:
@@ -50,8 +52,19 @@ class Run:
         """Leaves the merged config in the run folder, for people and for the report."""
         text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         path = self.folder / "config.yaml"
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
+        self.config_before = path.read_text(encoding="utf-8") if path.exists() else None
+        if self.config_before != text:
             write_atomic(path, text)
+
+    def take_back_config(self) -> None:
+        """For a job that was refused before it did anything: the run is as it was, and no folder is left behind."""
+        path = self.folder / "config.yaml"
+        if self.config_before is not None:
+            write_atomic(path, self.config_before)
+            return
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # others have something there
+            self.folder.rmdir()
 
     def corpus(self) -> dict[str, Any] | None:
         """corpus.json: "train", "test": fingerprints of recordings; "tables": SHA-256 of each; "data": where it lay."""
@@ -102,6 +115,8 @@ def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParse
     except UserError as error:
         summary, code = str(error), ACT
         tell(f"{name}: {error}")
+        if run and not run.said:
+            run.take_back_config()
     except Stopped as stopped:
         state, summary, code = (
             "stopped",
@@ -199,17 +214,26 @@ def open_run(
     STOP.listen()
     STOP.watch(config.runtime.grace_s)
     name, runs = args.run or path.stem, Path(args.runs)
-    if Path(name).name != name or name in ("stages", ".", ".."):
-        raise UserError(f"RUN={name} is no name for a run", "use letters, digits, '-' and '_'")
+    if not re.fullmatch(r"\w[\w.-]*", name) or name == "stages":
+        raise UserError(f"RUN={name} is no name for a run", "use letters, digits, '.', '-' and '_': RUN=...")
     known = (read_json(runs / name / "corpus.json") or {}).get("data")
     data = args.data or (os.path.normpath(runs / name / known) if known else "data")
     run = Run(name, config, path, Path(data), runs, STOP)
     run.stop.leave()
     for folder in (run.folder, run.folder / "scores"):
         clear_torn(folder)
+    reachable(run.folder if leaves_config else runs)
     if leaves_config:
         run.note_config()
     return run
+
+
+def reachable(folder: Path) -> None:
+    """Makes the folder. Raises UserError where RUNS leads through a file or to what is no place for folders."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror})", "choose another place with RUNS=...") from None
 
 
 def _config_path(args: argparse.Namespace) -> Path:

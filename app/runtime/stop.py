@@ -25,7 +25,7 @@ class StopFlag:
     """Set by a signal or by the file STOP in one of `folders`; `folders` may grow while the job runs."""
 
     def __init__(self) -> None:
-        self.reason = ""
+        self.reason, self.cut_short = "", ""  # why it was told to stop; why it could not end politely
         self.since = 0.0
         self.folders: list[Path] = []
         self.at_the_end: list[Callable[[], None]] = []  # called by the watch before it ends the process
@@ -85,7 +85,7 @@ class StopFlag:
                         self._hear(signal.Signals(number))
         while self._saving:
             time.sleep(0.05)
-        self._leave_at_once()
+        self._leave_at_once(f"its grace of {grace_s:g} s was over")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._watching:  # else the watch hears it, and at once: this comes when the main thread has a moment
@@ -96,11 +96,12 @@ class StopFlag:
         if number == signal.SIGINT:
             now = time.monotonic()
             if self._first_int is not None and now - self._first_int >= SECOND_INT_S:
-                self._leave_at_once()
+                self._leave_at_once("told a second time, it left at once")
             self._first_int = self._first_int or now
         self.raise_it(number.name)
 
-    def _leave_at_once(self) -> None:
+    def _leave_at_once(self, why: str) -> None:
+        self.cut_short = why
         for call in self.at_the_end:
             with contextlib.suppress(Exception):
                 call()

@@ -90,6 +90,7 @@ def test_a_detached_job_that_fails_at_once_is_shown_at_once(tree, tmp_path):
     out, said = made.communicate(timeout=30)
     assert made.returncode == 2 and "wrong: a reason to be seen" in said and "fix: mend it" in said
     assert "detached:" not in out and not (tree / "quick-was-here").exists()
+    assert not list(tree.glob("runs/*/logs/detached*.log"))  # it would be taken for the end of another's
 
 
 def test_a_chain_that_has_little_to_do_is_said_to_be_done(tree, tmp_path):
@@ -99,18 +100,18 @@ def test_a_chain_that_has_little_to_do_is_said_to_be_done(tree, tmp_path):
 
 
 def test_where_lingering_is_allowed_it_is_a_user_unit(tree, tmp_path):
-    made = launch(tree, "patient", DETACH="1", RUN="my run", WORKERS="3", PATH=systemd(tmp_path / "bin"))
+    made = launch(tree, "patient", DETACH="1", RUN="my.run", WORKERS="3", PATH=systemd(tmp_path / "bin"))
     out = made.communicate(timeout=30)[0]
     assert made.returncode == 0, out
     unit = re.search(r"systemd user unit (\S+)", out)[1]
-    assert re.fullmatch(r"moksori-my_run-patient-\d+", unit) and f"systemctl --user stop {unit}" in out
+    assert re.fullmatch(r"moksori-my.run-patient-\d+", unit) and f"systemctl --user stop {unit}" in out
     [call] = [line for line in (tmp_path / "bin/calls").read_text().splitlines() if line.startswith("systemd-run")]
     for words in (
         f"--user --unit={unit} --collect --nice=19",
         "-p KillMode=mixed",
         "-p TimeoutStopSec=",
         "-E WORKERS=3",
-        "-E RUN=my run",
+        "-E RUN=my.run",
         f"--working-directory={tree}",
     ):
         assert words in call

@@ -22,7 +22,8 @@ Path("at-work").touch()
 end = time.monotonic() + 60
 while time.monotonic() < end:
     if stop and not stubborn:
-        Path("stopped-by").write_text(stop.reason)
+        Path("reason").write_text(stop.reason)
+        Path("reason").rename("stopped-by")  # whole when it is there
         sys.exit(75)
     if stop:
         Path("heard").touch()

@@ -76,6 +76,22 @@ def test_the_split_is_the_same_though_another_job_has_made_it_meanwhile(road, tm
     assert again == {row["id"]: row["split"] for row in rows_of(prepared, shard="manifest")}
 
 
+def test_a_job_that_is_refused_leaves_no_run_and_no_config(road, tmp_path):
+    data, config, runs, _ = road
+    refused = call("extract", config, data, tmp_path / "runs")
+    assert refused.returncode == 2 and "no corpus has been prepared" in refused.stderr
+    assert not list((tmp_path / "runs").glob("*"))
+    kept, other = (runs / "road" / "config.yaml").read_text(), tmp_path / "other.yaml"
+    other.write_text(CONFIG.replace("sample_rate: 16000", "sample_rate: 22050"))
+    refused = call("prepare", other, tmp_path / "nowhere", runs)
+    assert refused.returncode == 2 and (runs / "road" / "config.yaml").read_text() == kept
+    for name in ("../x", "my run", "stages", "."):
+        refused = call("prepare", config, data, tmp_path / "runs", "--run", name)
+        assert refused.returncode == 2 and "is no name for a run" in refused.stderr
+    through_a_file = call("prepare", config, data, other / "runs")
+    assert through_a_file.returncode == 2 and "choose another place with RUNS=" in through_a_file.stderr
+
+
 def test_the_submission_is_that_of_the_sample(road):
     data, _, runs, _ = road
     sample, ours = (list(csv.reader(p.open())) for p in (data / "sample_submission.csv", runs / "road/submission.csv"))

@@ -111,6 +111,10 @@ def test_no_job_at_all(tmp_path):
     done = ask("status", RUNS=str(tmp_path))
     assert done.returncode == 0 and "no job has run yet" in done.stderr
     assert ask("status", RUNS=str(tmp_path), JSON="1").stdout == "[]\n"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.yaml").touch()
+    typo = ask("status", RUNS=str(tmp_path), RUN="mime")
+    assert typo.returncode == 2 and "has no run mime" in typo.stderr and "there are: mine" in typo.stderr
 
 
 def test_a_job_at_work_is_watched_until_ctrl_c(tmp_path):

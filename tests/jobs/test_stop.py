@@ -37,7 +37,7 @@ def test_a_job_is_stopped_and_the_next_command_is_told(runs, seated):
     done = ask("stop", RUNS=str(runs), JOB="extract", RUN="demo")
     assert done.returncode == 0, done.stderr
     assert f"extract of run demo: told to stop (process {job.pid} on {os.uname().nodename})" in done.stderr
-    assert "stopped after" in done.stderr and "go on with `make extract`" in done.stderr
+    assert "stopped after" in done.stderr and f"this job alone: `make extract RUN=demo RUNS={runs}`" in done.stderr
     assert job.wait(30) == 75
     [status] = [json.loads(path.read_text()) for path in runs.glob("stages/*/status/main.json")]
     assert status["state"] == "stopped" and "STOP" in status["note"]
@@ -106,3 +106,5 @@ def test_a_stale_job_is_called_so_and_nothing_is_waited_for(runs, seated):
 def test_nothing_is_at_work(runs):
     done = ask("stop", RUNS=str(runs))
     assert done.returncode == 0 and "no job is at work" in done.stderr
+    typo = ask("stop", RUNS=str(runs), JOB="extrct")
+    assert typo.returncode == 2 and "did you mean JOB=extract?" in typo.stderr

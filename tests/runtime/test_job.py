@@ -82,7 +82,7 @@ def test_a_stop_file_stops(a_run):
 
 def test_a_second_job_on_the_same_stage_is_refused(a_run):
     with open_job(a_run(), "double", SPEC) as job:
-        with pytest.raises(UserError, match=f"already running on {os.uname().nodename} .process {os.getpid()}"):
+        with pytest.raises(UserError, match=f"running for run test on {os.uname().nodename} .process {os.getpid()}"):
             do(a_run())
         job.run(double, cut(ROWS, 3), preload="json", row_bytes=lambda row: 100)
     assert is_complete(job.folder)

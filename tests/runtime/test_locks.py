@@ -103,8 +103,10 @@ def test_a_second_job_is_refused_and_told_host_start_and_progress_of_the_first(a
         second = start(run)
         error = second.communicate(timeout=30)[1]
         assert second.returncode == 2 and "Traceback" not in error
-        assert f"double is already running on {os.uname().nodename} (process {first.pid}) since 2" in error
-        assert " of 8 shards done" in error and ": 0 of 8" not in error and "make stop" in error
+        assert f"already running for run {run.name} on {os.uname().nodename} (process {first.pid}) since 2" in error
+        assert (
+            " of 8 shards done" in error and ": 0 of 8" not in error and f"make stop JOB=double RUN={run.name}" in error
+        )
     finally:
         first.kill()
         first.wait()

@@ -326,7 +326,7 @@ def test_work_that_does_not_listen_is_ended_when_the_grace_is_over(a_run, tmp_pa
     os.kill(job.pid, signal.SIGTERM)
     error = job.communicate(timeout=30)[1]
     assert job.returncode == 75, error
-    assert "its grace was over" in error and "Traceback" not in error
+    assert "its grace of 2 s was over" in error and "Traceback" not in error
     [status] = read_status(next((run.runs / "stages").iterdir()))
     assert status["state"] == "stopped"
 
