@@ -8,7 +8,7 @@ export GPU MAX_GPUS RUNNER DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT
 
 JOBS := prepare denoise mix extract train infer evaluate
 .PHONY: help demo all $(JOBS) estimate status logs stop pack unpack doctor help-bundle \
-  test chaos fuzz bench bench-memory bench-polite lint lock has-python setup setup-dev
+  test chaos fuzz profile bench bench-memory bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
 help: ## this list
@@ -68,6 +68,9 @@ chaos: setup-dev ## kills jobs at random moments and at every write, and compare
 
 fuzz: setup-dev ## 10,000 broken recordings and tables through prepare and denoise
 	@$(VENV) -m tests.fuzz --keep runs/fuzz
+
+profile: setup ## where the time of JOB=extract (or prepare, denoise) goes, for one shard
+	@$(VENV) -m jobs.profile
 
 bench: setup-dev ## our jobs beside what others take for the same work, on one core
 	@$(VENV) -m bench.speed

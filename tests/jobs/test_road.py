@@ -76,6 +76,22 @@ def test_the_split_is_the_same_though_another_job_has_made_it_meanwhile(road, tm
     assert again == {row["id"]: row["split"] for row in rows_of(prepared, shard="manifest")}
 
 
+@pytest.mark.parametrize(
+    ("job", "steps"),
+    [("prepare", ["decode", "facts"]), ("denoise", ["gate", "pauses"]), ("extract", ["render", "features"])],
+)
+def test_a_profile_tells_the_steps_of_a_shard_and_leaves_nothing(road, job, steps):
+    data, config, runs, _ = road
+    before = set(runs.rglob("*"))
+    done = call("profile", config, data, runs, JOB=job)
+    assert done.returncode == 0, done.stderr
+    assert all(re.search(rf"│ {step} +│ \d+\.\d+ +│ \d+% +│", done.stderr) for step in [*steps, "in no step"])
+    assert "ms a clip" in done.stderr and "The dearest functions" in done.stderr
+    assert set(runs.rglob("*")) == before
+    refused = call("profile", config, data, runs, JOB="train")
+    assert refused.returncode == 2 and "JOB=prepare or denoise or extract" in refused.stderr
+
+
 def test_a_job_that_is_refused_leaves_no_run_and_no_config(road, tmp_path):
     data, config, runs, _ = road
     refused = call("extract", config, data, tmp_path / "runs")
