@@ -44,11 +44,12 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     threadpool_limits(1)
+    cores = os.sched_getaffinity(0)
     began, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="bench-speed-"))
     told: dict[str, Any] = {"machine": about_this_machine(folder), "versions": _versions(), "rates": {}}
     try:
         for rate in args.rates:
-            told["rates"][rate] = measure(rate, args.rounds, folder)
+            told["rates"][rate] = measure(rate, args.rounds, folder, cores)
             show(rate, told["rates"][rate])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -60,13 +61,14 @@ def main() -> int:
     return 0
 
 
-def measure(rate: int, rounds: int, folder: Path) -> dict[str, Any]:
+def measure(rate: int, rounds: int, folder: Path, cores: set[int]) -> dict[str, Any]:
     """{"rows": [...], "pitch": [...], "truth": [...]} at one sample rate."""
     _say(f"{rate} Hz: preparing")
     road_folder = folder / str(rate)
     road_folder.mkdir()
-    road = Road(road_folder, rate)  # on all cores
-    _one_core()
+    os.sched_setaffinity(0, cores)
+    road = Road(road_folder, rate)
+    os.sched_setaffinity(0, {min(cores)})
     clips = real_voices(CLIPS, rate)
     whole = _mapped(clips, rate, road_folder)
     works: dict[str, Callable[[], object]] = {
@@ -193,10 +195,6 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {name: version(name) for name in ("librosa", "noisereduce", "praat-parselmouth", "torch", "numba", "numpy")}
-
-
-def _one_core() -> None:
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
 
 
 def _say(line: str) -> None:

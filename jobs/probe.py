@@ -7,21 +7,23 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 from app.corpora.manifest import Row
 from app.corpora.split import engine_of
 from app.errors import ACT, STOPPED, Stopped, UserError
+from app.runtime.descendants import Descendants
+from app.runtime.load import LoadMeter
 from app.runtime.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 SAID_TO_MAKE = {"CONFIG", "RUN", "DATA", "RUNS", "INPUT", "FINAL", "JOB", "WORKERS", "DEVICE", "GPU", "MAX_GPUS"}
+LOOK_S = 0.2
 OTHERS = 0.3  # cores of others, from which on the probe is not what it would be alone
 SOURCES = 8  # of each label, that are sure to be met
 
@@ -108,15 +110,21 @@ class Bench:
         env = {key: value for key, value in os.environ.items() if key not in SAID_TO_MAKE}
         words = ["--config", f"{self.folder / name}.yaml", "--run", name, "--data", str(self.corpus)]
         log = self.folder / f"{name}-{job}.log"
-        began, before = time.monotonic(), _cores_used()
+        began, ours, others = time.monotonic(), Descendants(), 0.0
+        meter = LoadMeter(os.sched_getaffinity(0), ours())
         with log.open("w", encoding="utf-8") as out:
             child = subprocess.Popen(
                 [sys.executable, "-m", f"jobs.{job}", *words, "--runs", str(self.runs)],
                 cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             )  # fmt: skip
-            code = _end_of(child, lambda: bool(self.run.stop))
+            for stop in _looks(child):
+                load = meter.look(ours(), {})
+                others += max(0.0, load.busy - load.mine.ran)
+                if self.run.stop:
+                    stop()
+            code = child.returncode
         self.walls[f"{name}/{job}"] = wall = time.monotonic() - began
-        self.crowded |= _cores_used() - before > OTHERS * wall
+        self.crowded |= others > OTHERS * wall
         self.run.stop.leave()
         said = log.read_text(encoding="utf-8", errors="replace")
         if code == STOPPED:
@@ -128,24 +136,22 @@ class Bench:
             raise RuntimeError(f"the probe of {job} ended with {code}:\n{said[-3000:]}")
 
 
-def _cores_used() -> float:
-    """Seconds of cores since this machine began, used by anybody but us and those of our children that have ended."""
-    every, ours = psutil.cpu_times(), os.times()
-    return float(every.user + every.nice + every.system) - (
-        ours.user + ours.system + ours.children_user + ours.children_system
-    )
-
-
-def _end_of(child: "subprocess.Popen[bytes]", stopped: Callable[[], bool]) -> int:
-    """Waits for its end; passes a stop on, once."""
+def _looks(child: "subprocess.Popen[bytes]") -> Iterator[Callable[[], None]]:
+    """Until it has ended: something to tell it to stop by, once, several times a second."""
     told = False
+
+    def stop() -> None:
+        nonlocal told
+        if not told:
+            child.terminate()
+        told = True
+
     try:
-        while (code := child.poll()) is None:
-            if stopped() and not told:
-                child.terminate()
-                told = True
-            time.sleep(0.05)
-        return code
+        while child.poll() is None:
+            try:
+                child.wait(LOOK_S)
+            except subprocess.TimeoutExpired:
+                yield stop
     finally:
         if child.poll() is None:
             child.kill()
