@@ -10,6 +10,7 @@ from typing import Any
 from app.errors import UserError
 from app.runtime.estimate import Cost, Threads, Training, cost_of, training_of, warm_up
 from app.runtime.files import read_json
+from app.runtime.job import counts
 from app.runtime.machine import usable_cores
 from app.runtime.shards import receipt_of, rows_of
 from app.runtime.status import read_status
@@ -123,8 +124,7 @@ def takes_of(bench: Bench, small: dict[str, Any]) -> list[Take]:
         if sum(units for units, _ in shards):
             take.cost = cost_of(status["seconds"], shards, crew, cores, own, warm)
             if alone:  # its shards are done one after another, whatever the workers
-                own_s = take.cost.own_s + take.cost.busy_s
-                take.cost = Cost(take.cost.start_s, own_s, 0.0)
+                take.cost = _of_two(stages[part], status, sum(units for units, _ in shards))
             if part == "extract":
                 extract_warm = warm_up(shards, crew)
         _note(take, folder, status, sum(units for units, _ in shards))
@@ -140,6 +140,13 @@ def takes_of(bench: Bench, small: dict[str, Any]) -> list[Take]:
     found.append(_report(run_folder, small))
     _outside(bench)
     return found
+
+
+def _of_two(few: Path, status: dict[str, Any], units: float) -> Cost:
+    """A plan, from a short one and this longer one of `units` clips: what both took alike is its start."""
+    less, fewer = _status(few), counts(few)[0]
+    each = max(0.0, status["seconds"] - less["seconds"]) / max(1.0, units - fewer)
+    return Cost(max(0.0, status["seconds"] - each * units), each, 0.0)
 
 
 def truth_of(folder: Path) -> dict[str, Any]:
