@@ -25,12 +25,12 @@ RECORDINGS = ("sample_rate", "extract", "gate", "mix.window_s", "infer.overlap_s
 PARTS = {
     "prepare": Part("prepare", 1, ("seed", "prepare"), ("corpus-train",)),
     "prepare-test": Part("prepare", 1, ("prepare.adapter",), ("corpus-test",)),
-    "denoise": Part("denoise", 1, ("sample_rate", "denoise"), ("prepare",)),
+    "denoise": Part("denoise", 2, ("sample_rate", "denoise"), ("prepare",)),
     "mix": Part("mix", 1, ("seed", "mix"), ("denoise",)),
     "mix-audio": Part("mix", 1, (), ("mix",)),
-    "extract": Part("extract", 1, ("extract",), ("mix",)),
-    "extract-test": Part("extract", 1, RECORDINGS, ("prepare-test",)),
-    "extract-input": Part("extract", 1, RECORDINGS, ("recordings",)),
+    "extract": Part("extract", 2, ("extract",), ("mix",)),
+    "extract-test": Part("extract", 2, RECORDINGS, ("prepare-test",)),
+    "extract-input": Part("extract", 2, RECORDINGS, ("recordings",)),
     "train": Part("train", 1, ("seed", "train"), ("extract",)),
     "infer": Part("infer", 1, ("infer.batch_clips",), ("features", "model")),
 }
