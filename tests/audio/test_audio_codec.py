@@ -67,6 +67,12 @@ def test_telephone_codecs_pass_the_telephone_band_alone(name):
         assert db(apply_codec(tone(60), RATE, name)[4000:-4000]) < db(tone(60)) - 40
 
 
+def test_opus_is_wideband_and_lossy_at_any_rate():
+    for low, high, least, most in ((100, 6500, -6.0, 1.0), (9000, 15000, -120.0, -25.0)):
+        before = hiss(1.0, 0.05, sample_rate=32000, band_hz=(low, high))
+        assert least < db(apply_codec(before, 32000, "opus")) - db(before) < most
+
+
 def test_an_unknown_codec_is_named():
     with pytest.raises(ValueError, match=r"'amr'.*opus"):
         apply_codec(voice(), RATE, "amr")
