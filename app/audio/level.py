@@ -23,8 +23,7 @@ def rms_db(waveform: Waveform, frame: int, hop: int) -> NDArray[np.float64]:
     if waveform.shape[-1] < frame:
         raise ValueError(f"{waveform.shape[-1]} samples, a frame needs {frame}")
     frames = np.lib.stride_tricks.sliding_window_view(waveform, frame, axis=-1)[..., ::hop, :]
-    power = np.einsum("...i,...i->...", frames, frames, dtype=np.float64) / frame
-    return _decibels(power)
+    return _decibels(np.einsum("...i,...i->...", frames, frames).astype(np.float64) / frame)
 
 
 def level_db(waveform: Waveform) -> NDArray[np.float64]:
@@ -34,7 +33,7 @@ def level_db(waveform: Waveform) -> NDArray[np.float64]:
     """
     if waveform.shape[-1] == 0:
         raise ValueError("no samples have no level")
-    return _decibels(np.einsum("...i,...i->...", waveform, waveform, dtype=np.float64) / waveform.shape[-1])
+    return _decibels(np.square(waveform).mean(-1).astype(np.float64))  # numpy sums in pairs: float32 will do
 
 
 def active_level_db(waveform: Waveform, sample_rate: int) -> NDArray[np.float64]:

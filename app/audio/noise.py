@@ -76,8 +76,10 @@ def texture(rng: np.random.Generator, segment: Waveform, num_samples: int) -> Wa
     starts = rng.integers(0, len(segment) - grain + 1, count)
     signs = rng.choice(np.array([-1, 1], np.float32), count)
     window = np.sin(np.pi * (np.arange(grain) + 0.5) / grain).astype(np.float32)
-    views = np.lib.stride_tricks.sliding_window_view(segment - segment.mean(dtype=np.float64), grain)
-    grains = views[starts].astype(np.float32) * (signs[:, None] * window)
+    views = np.lib.stride_tricks.sliding_window_view(segment - segment.mean(), grain)
+    grains = views[starts]
+    grains *= window
+    grains *= signs[:, None]
     # even grains lie side by side, odd ones half a grain later; the first half grain has one layer only
     noise = grains[0::2].reshape(-1)
     noise[hop:] += grains[1::2].reshape(-1)[:-hop]

@@ -22,10 +22,12 @@ def coloured(rng: np.random.Generator, num_samples: int, exponent: float, sample
     size = scipy.fft.next_fast_len(num_samples, real=True)
     hz = np.arange(size // 2 + 1, dtype=np.float32) * np.float32(sample_rate / size)
     lowest = LOWEST_HZ if num_samples * LOWEST_HZ >= sample_rate else 0.0
-    gains = np.where(hz >= lowest, np.maximum(hz, max(lowest, hz[1])) ** np.float32(-exponent / 2), np.float32(0))
-    pairs = rng.standard_normal((len(hz), 2), dtype=np.float32).view(np.complex64)[:, 0]
-    noise = scipy.fft.irfft(pairs * gains, size)[:num_samples]
-    return at_unit_rms(noise - noise.mean(dtype=np.float64))
+    gains = np.exp(np.log(np.maximum(hz, max(lowest, hz[1]))) * np.float32(-exponent / 2))
+    gains[hz < lowest] = 0
+    spectrum = rng.standard_normal((len(hz), 2), dtype=np.float32).view(np.complex64)[:, 0]
+    spectrum *= gains
+    noise = scipy.fft.irfft(spectrum, size, overwrite_x=True)[:num_samples]
+    return at_unit_rms(noise - noise.mean())
 
 
 def hum(rng: np.random.Generator, num_samples: int, sample_rate: int) -> Waveform:
@@ -36,13 +38,14 @@ def hum(rng: np.random.Generator, num_samples: int, sample_rate: int) -> Wavefor
     spectrum = np.zeros(TABLE // 2 + 1, np.complex64)
     spectrum[order] = amplitudes * np.exp(2j * np.pi * rng.random(len(order)))
     table = scipy.fft.irfft(spectrum)
-    turns = np.arange(num_samples) * (mains_hz / sample_rate)
-    return at_unit_rms(table[((turns % 1.0) * TABLE).astype(np.int64)])
+    step = np.uint32(round(mains_hz / sample_rate * 2**32))  # of a turn, of which 32 bits hold one
+    turns = np.arange(num_samples, dtype=np.uint32) * step
+    return at_unit_rms(table[turns >> np.uint32(32 - TABLE.bit_length() + 1)])
 
 
 def at_unit_rms(noise: NDArray[np.floating]) -> Waveform:
     """The noise, (time,), scaled to RMS 1. Raises ValueError for silence."""
-    rms = np.sqrt(np.mean(np.square(noise, dtype=np.float64)))
+    rms = np.sqrt(np.square(noise).mean())
     if rms < 1e-12:
         raise ValueError("noise without any power")
-    return (noise / rms).astype(np.float32)
+    return (noise / rms).astype(np.float32, copy=False)
