@@ -6,7 +6,6 @@ import librosa
 import noisereduce as noisereduce
 import numpy as np
 import parselmouth
-import torch
 from numpy.typing import NDArray
 
 from app.features.on_cpu import pitch_of
@@ -68,8 +67,8 @@ def praat(wave: Wave, sample_rate: int) -> Pitch:
 
 def ours(wave: Wave, sample_rate: int) -> Pitch:
     frame, hop = _frame_and_hop(sample_rate)
-    hz, _ = pitch_of(torch.from_numpy(wave), sample_rate, frame, hop, F0_HZ)
-    return Pitch(hz.numpy().astype(np.float64), hz.numpy() > 0)
+    hz = pitch_of(wave, sample_rate, frame, hop, F0_HZ)[0]
+    return Pitch(hz.astype(np.float64), hz > 0)
 
 
 def _frame_and_hop(sample_rate: int) -> tuple[int, int]:

@@ -6,7 +6,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from app.audio.gate_loops import cells_above, overlap_add, smoothed_in_time, turn_down, windowed_frames
+from app.audio.frame_loops import overlap_add, windowed_frames
+from app.audio.gate_loops import cells_above, smoothed_in_time, turn_down
 from app.audio.level import Waveform
 
 WINDOW_S = 0.032

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from app.features.contrast import FLOOR
+from app.features.spectral_plan import CONTRAST_FLOOR
 from app.runtime.compiled import compiled
 
 SLACK = np.float32(0.75)  # neighbouring frames overlap: what was among the highest tells where to look for them
@@ -12,7 +12,7 @@ SLACK = np.float32(0.75)  # neighbouring frames overlap: what was among the high
 
 @compiled
 def contrast_rows(magnitude: Any, bands: Any, rows: Any) -> None:
-    """magnitude: (frames, bins); bands: (bands, 3) as `contrast.contrast_bands`. Fills rows (bands, frames)."""
+    """magnitude: (frames, bins); bands: (bands, 3) as `spectral_plan.contrast_bands`. Fills rows (bands, frames)."""
     found, best = np.empty(magnitude.shape[1] + 1, np.float32), np.empty(bands[:, 2].max(), np.float32)
     for b in range(len(bands)):
         first, last, count = bands[b]
@@ -28,7 +28,7 @@ def contrast_rows(magnitude: Any, bands: Any, rows: Any) -> None:
                 above = best[0] * SLACK
                 valley = -_highest(band, -below, np.float32(-1), found, best[:count])
                 below = -best[0] / SLACK
-            contrast = max(peak, np.float32(FLOOR)) / max(valley, np.float32(FLOOR))
+            contrast = max(peak, np.float32(CONTRAST_FLOOR)) / max(valley, np.float32(CONTRAST_FLOOR))
             rows[b, t] = np.float32(10) * np.log10(contrast)
 
 

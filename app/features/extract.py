@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,8 +15,7 @@ from app.features.frames import num_frames as num_frames
 from app.features.mel import log_mel, mel_filters, power_stft
 from app.features.on_cpu import features_of
 from app.features.pitch import pitch
-
-LOUDEST = 1e6  # 120 dB above full scale: beyond it float32 power would overflow
+from app.features.spectral_plan import LOUDEST
 
 
 class Features(NamedTuple):
@@ -33,15 +33,15 @@ def compute(waveforms: Tensor, sample_rate: int, cfg: ExtractConfig) -> Features
     """
     if waveforms.ndim != 2 or waveforms.numel() == 0:
         raise ValueError(f"waveforms of shape {tuple(waveforms.shape)}: (clips, time) is needed, neither of them 0")
-    waveforms = waveforms.to(torch.float32).clamp(-LOUDEST, LOUDEST)
     if waveforms.device.type == "cpu":
-        clips = [features_of(clip, sample_rate, cfg) for clip in waveforms]
-        return Features(*(torch.stack(part) for part in zip(*clips, strict=True)))
+        clips = [features_of(clip, sample_rate, cfg) for clip in waveforms.to(torch.float32).numpy()]
+        return Features(*(torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True)))
     return by_tensors(waveforms, sample_rate, cfg)
 
 
 def by_tensors(waveforms: Tensor, sample_rate: int, cfg: ExtractConfig) -> Features:
     """What `compute` does on a GPU, for all clips at once; it works anywhere."""
+    waveforms = waveforms.to(torch.float32).clamp(-LOUDEST, LOUDEST)
     frame, hop = frame_and_hop(sample_rate, cfg)
     bin_hz = sample_rate / frame
     power = power_stft(waveforms, frame, hop)

@@ -14,18 +14,20 @@ from torch.nn.functional import pad
 
 from app.features.mel import power_stft
 from app.features.path import best_path
-
-LAG_RATE = 16000.0  # lags a second, at most
-BAND_HZ = (40.0, 200.0, 2000.0, 3000.0)  # cut, then rising as f, flat, falling: rumble below, noise in voices above
-CANDIDATES = 8  # highest peaks of a frame, of which the path takes one or none
-VOICED_FROM = 0.5  # strength at which a peak beats "unvoiced": the band holds as much voice as noise
-OCTAVE_GAIN = 0.03  # for each octave above the lowest F0: of two equal peaks the shorter period is taken
-JUMP_COST = 0.5  # an octave between frames 10 ms apart
-SWITCH_COST = 0.2  # between voiced and unvoiced, 10 ms apart
-QUIET = 0.03  # amplitude in the band, of the clip's loudest frame, near and below which a frame is rather unvoiced
-ROUNDING = 1e-10  # share of the power below which the band holds nothing but the rounding of float32
-TINY = 1e-30
-NEVER = -1e4  # gain of a state that no path takes
+from app.features.pitch_plan import (
+    CANDIDATES,
+    JUMP_COST,
+    NEVER,
+    OCTAVE_GAIN,
+    QUIET,
+    ROUNDING,
+    SWITCH_COST,
+    TINY,
+    VOICED_FROM,
+    band_weights,
+    longest_lag,
+    window_correlation,
+)
 
 
 def pitch(
@@ -71,35 +73,16 @@ def _autocorrelation(power: Tensor, bin_hz: float, lowest_hz: float) -> tuple[Te
     what wraps around is under 1 % at a quarter of a frame.
     """
     spectra = power.transpose(-1, -2)
-    band = band_weights(power.shape[-2], bin_hz, power)
+    band = torch.from_numpy(band_weights(power.shape[-2], bin_hz)).to(power.device)
     kept = len(band)
     size = 2 * (kept - 1)
     correlation = torch.fft.irfft(spectra[..., :kept] * band, n=size)
     lags = longest_lag(size, bin_hz, lowest_hz)
-    window = window_correlation(lags, size, power)
+    window = torch.from_numpy(window_correlation(lags, size)).to(power.device)
     energy = correlation[..., :1] * size
     energy = torch.where(energy > ROUNDING * spectra.sum(-1, keepdim=True), energy, 0.0)
     normalised = torch.where(energy > TINY, correlation[..., :lags] * size / (energy.clamp_min(TINY) * window), 0.0)
     return normalised, energy.squeeze(-1).sqrt(), size * bin_hz
-
-
-def band_weights(bins: int, bin_hz: float, like: Tensor | None = None) -> Tensor:
-    """Of the bins that make the autocorrelation: those below half of LAG_RATE, (kept,), 0..1."""
-    kept = min(bins, round(LAG_RATE / 2 / bin_hz) + 1)
-    hz = torch.arange(kept, dtype=torch.float32, device=None if like is None else like.device) * bin_hz
-    cut, top, fall, end = BAND_HZ
-    return (hz > cut) * (hz / top).clamp(0, 1) * ((end - hz) / (end - fall)).clamp(0, 1)
-
-
-def longest_lag(size: int, bin_hz: float, lowest_hz: float) -> int:
-    """How many lags, from 0, are needed to see the period of lowest_hz as a peak."""
-    return min(int(size * bin_hz / lowest_hz) + 3, size // 2)
-
-
-def window_correlation(lags: int, size: int, like: Tensor | None = None) -> Tensor:
-    """Autocorrelation of the periodic Hann window itself, 1 at lag 0, (lags,)."""
-    device = None if like is None else like.device
-    return (2 + (torch.arange(lags, dtype=torch.float32, device=device) * (2 * torch.pi / size)).cos()) / 3
 
 
 def _candidates(correlation: Tensor, lag_rate: float, f0_hz: tuple[float, float]) -> tuple[Tensor, Tensor]:

@@ -1,59 +1,21 @@
 """What `pitch` and `path` compute, frame by frame, for a CPU: the definitions are theirs."""
 
 import math
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.features import pitch
-from app.features.pitch import (
+from app.features.pitch_plan import (
     CANDIDATES,
-    JUMP_COST,
     NEVER,
     OCTAVE_GAIN,
     QUIET,
     ROUNDING,
-    SWITCH_COST,
     TINY,
     VOICED_FROM,
+    PitchPlan,
 )
 from app.runtime.compiled import compiled
-
-
-class PitchPlan(NamedTuple):
-    """Numbers that are the same for all frames."""
-
-    band: NDArray[np.float32]  # weights of the bins from which the autocorrelation is made
-    size: int  # of its transform
-    lag_rate: float  # lags a second
-    first: int  # shortest lag
-    unwindow: NDArray[np.float32]  # (lags,): size over the window's own autocorrelation
-    score: NDArray[np.float32]  # (lags,): what a lag loses for its length
-    f0_hz: tuple[float, float]
-    jump_cost: float
-    switch_cost: float
-
-
-@lru_cache(maxsize=16)
-def pitch_plan(sample_rate: int, frame: int, hop: int, f0_hz: tuple[float, float]) -> PitchPlan:
-    bin_hz = sample_rate / frame
-    band = pitch.band_weights(frame // 2 + 1, bin_hz).numpy()
-    size = 2 * (len(band) - 1)
-    lags = pitch.longest_lag(size, bin_hz, f0_hz[0])
-    per_10_ms = 0.01 * sample_rate / hop
-    return PitchPlan(
-        band=band,
-        size=size,
-        lag_rate=size * bin_hz,
-        first=max(int(size * bin_hz / f0_hz[1]), 1),
-        unwindow=(size / pitch.window_correlation(lags, size).numpy()).astype(np.float32),
-        score=(OCTAVE_GAIN * np.log2(np.maximum(np.arange(lags), 1))).astype(np.float32),
-        f0_hz=f0_hz,
-        jump_cost=JUMP_COST * per_10_ms,
-        switch_cost=SWITCH_COST * per_10_ms,
-    )
 
 
 @compiled
@@ -69,17 +31,16 @@ def banded_power(spectra: Any, band: Any, banded: Any, whole: Any) -> None:
 
 
 @compiled
-def pitch_rows(correlation: Any, whole: Any, moves: Any, plan: PitchPlan, rows: Any) -> None:
-    """correlation: (frames, lags), as it comes out of the transform; whole: (frames,), the power of all bins;
-    moves: (frames,) bool. Fills rows (2, frames): F0 and voicing.
+def candidates(correlation: Any, whole: Any, plan: PitchPlan, hz: Any, height: Any, level: Any) -> None:
+    """Some frames of a clip: correlation (frames, lags), its first lag the energy; whole: (frames,), power of all bins.
+
+    Fills hz and height (frames, CANDIDATES), those of the highest peaks, NEVER high where there are fewer, and level
+    (frames,), the amplitude in the band.
     """
-    frames, lowest = len(correlation), plan.f0_hz[0]
-    hz = np.full((frames, CANDIDATES), np.float32(lowest))
-    height = np.full((frames, CANDIDATES), np.float32(NEVER))
-    level = np.empty(frames, np.float32)
     heard = np.empty(len(plan.unwindow), np.float32)
-    for t in range(frames):
-        energy = correlation[t, 0] * plan.size
+    hz[:], height[:] = np.float32(plan.f0_hz[0]), np.float32(NEVER)
+    for t in range(len(correlation)):
+        energy = correlation[t, 0]
         if energy <= ROUNDING * whole[t]:
             energy = np.float32(0)
         level[t] = np.sqrt(max(energy, np.float32(0)))
@@ -88,6 +49,12 @@ def pitch_rows(correlation: Any, whole: Any, moves: Any, plan: PitchPlan, rows: 
         for lag in range(len(heard)):
             heard[lag] = correlation[t, lag] * plan.unwindow[lag] / energy
         _peaks(heard, plan, hz[t], height[t])
+
+
+@compiled
+def pitch_rows(hz: Any, height: Any, level: Any, moves: Any, plan: PitchPlan, rows: Any) -> None:
+    """From the `candidates` of a whole clip, and moves (frames,) bool: fills rows (2, frames): F0 and voicing."""
+    frames, lowest = len(hz), plan.f0_hz[0]
     octaves, gain = np.log2(hz), np.empty((frames, CANDIDATES + 1), np.float32)
     loudest = max(level.max(), np.float32(TINY))
     for t in range(frames):

@@ -4,16 +4,12 @@ LANES frames at a time are turned so that neighbours in memory are neighbours in
 done for eight frames by one instruction, and what is read lies in the cache.
 """
 
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.features.contrast import contrast_bands
 from app.features.contrast_loops import contrast_rows
-from app.features.mel import mel_filters
-from app.features.temporal import POWER_FLOOR, TINY
+from app.features.spectral_plan import POWER_FLOOR, TINY, SpectralPlan
 from app.runtime.compiled import compiled
 
 LANES = 64
@@ -22,92 +18,55 @@ MANTISSA, ONE = 0xFFFFFFFFFFFFF, 0x3FF0000000000000  # bits of a double
 LN2 = 0.6931471805599453
 
 
-class SpectralPlan(NamedTuple):
-    """Numbers that are the same for all frames."""
-
-    hz: NDArray[np.float32]  # of each bin
-    mel_edges: NDArray[
-        np.int64
-    ]  # (mels + 2,): bins from the j-th to the next one fall from mel j - 1 and rise to mel j
-    falling: NDArray[np.float32]  # weight of a bin in the mel before
-    rising: NDArray[np.float32]  # and in the next
-    bands: NDArray[np.int64]  # of the contrast (bands, 3): first bin, one past the last, bins that make the peak
-    roll_off: np.float32
-
-
-@lru_cache(maxsize=16)
-def spectral_plan(
-    sample_rate: int, frame: int, mels: int, mel_hz: tuple[float, float], octaves: int, roll_off: float
-) -> SpectralPlan:
-    """Raises ValueError as `mel_filters` and `contrast` do."""
-    filters = mel_filters(sample_rate, frame, mels, mel_hz).numpy()
-    bins = np.arange(filters.shape[1])
-    next_mel = _next_mel(filters)
-    padded = np.pad(filters, ((1, 1), (0, 0)))
-    return SpectralPlan(
-        hz=(bins * np.float32(sample_rate / frame)).astype(np.float32),
-        mel_edges=np.searchsorted(next_mel, np.arange(mels + 2)),
-        falling=padded[next_mel, bins],
-        rising=padded[next_mel + 1, bins],
-        bands=np.array(contrast_bands(filters.shape[1], sample_rate / frame, octaves)),
-        roll_off=np.float32(roll_off),
-    )
-
-
-def _next_mel(filters: NDArray[np.float32]) -> NDArray[np.int64]:
-    """For each bin the mel on whose rising side it lies, (bins,), from 0 to one past the last."""
-    found, tops = np.zeros(filters.shape[1], np.int64), filters.argmax(1)
-    for k, column in enumerate(filters.T):
-        under = np.flatnonzero(column)
-        if len(under) == 2:  # it falls from one and rises to the other
-            found[k] = under[1]
-        elif len(under) == 1:
-            found[k] = under[0] + (k > tops[under[0]])
-        else:
-            found[k] = found[k - 1] if k else 0
-    return np.maximum.accumulate(found)
-
-
 @compiled
 def spectral_rows(
-    spectra: Any, plan: SpectralPlan, band: Any, reach: int, banded: Any, whole: Any, mel: Any, rows: Any
+    spectra: Any, before: Any, plan: SpectralPlan, band: Any, banded: Any, whole: Any, total: Any, mel: Any, rows: Any
 ) -> None:
-    """spectra: (frames, bins) complex64; band: (kept,) weights.
+    """Some frames of a clip: spectra (frames, bins) complex64; before: (bins,), the magnitude of the frame before them,
+    which becomes that of the last of them; band: (kept,) weights.
 
-    Fills banded (frames, kept), the power times band; whole (frames,), the power of all bins; mel (mels, frames), the
-    mel power; rows (channels, frames): roll-off, centroid, bandwidth, flatness, flux, then the contrasts.
+    Fills banded (frames, kept), the power times band; whole (frames,), the power of all bins; total (frames,), the
+    sum of the magnitude; mel (mels, frames), the mel power; rows (channels, frames): roll-off, centroid, bandwidth,
+    flatness, the rise of the magnitude, then the contrasts. All calls but the last have a multiple of LANES frames.
     """
     frames, bins = spectra.shape
     by_frame = np.zeros((LANES, bins), np.float32)
-    by_bin = np.zeros((bins, LANES + 1), np.float32)  # the first lane is the frame before
-    room = np.empty((10, LANES), np.float32)
+    by_bin = np.empty((bins, LANES + 1), np.float32)  # the first lane is the frame before
+    by_bin[:, LANES] = before
+    room = np.empty((7, LANES), np.float32)
     product, exponent = np.empty(LANES, np.float64), np.empty(LANES, np.int64)
     bits = product.view(np.int64)
     power = np.empty((len(plan.mel_edges) + 1, LANES), np.float32)
-    totals = np.zeros(frames + LANES, np.float32)
-    total, below, centre, spread, rise, bin_, flat = room[0], room[1], room[2], room[3], room[4], room[5], room[6]
+    sums, below, centre, spread, rise, bin_, flat = room[0], room[1], room[2], room[3], room[4], room[5], room[6]
     for start in range(0, frames, LANES):
         stop = min(start + LANES, frames)
         _power(spectra, start, stop, band, banded, whole, by_frame)
         contrast_rows(by_frame[: stop - start], plan.bands, rows[5:, start:stop])
         _turn(by_frame, by_bin)
-        _moments(by_bin, plan.hz, total, centre, spread, rise)
-        _roll_off(by_bin, plan.roll_off, total, below, bin_)
+        _moments(by_bin, plan.hz, sums, centre, spread, rise)
+        _roll_off(by_bin, plan.roll_off, sums, below, bin_)
         _flatness(by_bin, product, bits, exponent, below, flat)
         _mel(by_bin, plan, power)
         for t in range(start, stop):
             lane = t - start
             rows[0, t], rows[1, t], rows[2, t] = plan.hz[int(bin_[lane])], centre[lane], spread[lane]
-            rows[3, t], rows[4, t], totals[t] = flat[lane], rise[lane], total[lane]
+            rows[3, t], rows[4, t], total[t] = flat[lane], rise[lane], sums[lane]
         for b in range(len(mel)):
             for t in range(start, stop):
                 mel[b, t] = power[b + 1, t - start]
-    rows[4, 0] = 0
-    for t in range(1, frames):  # flux: against the loudest near
+    before[:] = by_bin[:, LANES]
+
+
+@compiled
+def flux_row(total: Any, reach: int, rise: Any) -> None:
+    """From the rise of each frame of a clip, (frames,), its flux, in place: over the loudest total within reach."""
+    frames = len(rise)
+    rise[0] = 0
+    for t in range(1, frames):
         loudest = np.float32(TINY)
         for near in range(max(0, t - reach), min(frames, t + reach + 1)):
-            loudest = max(loudest, totals[near])
-        rows[4, t] = min(rows[4, t] / loudest, np.float32(1))
+            loudest = max(loudest, total[near])
+        rise[t] = min(rise[t] / loudest, np.float32(1))
 
 
 @compiled

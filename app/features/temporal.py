@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool1d, pad
 
-TINY = 1e-30  # keeps 0 / 0 at 0; far below any magnitude sound can have
-POWER_FLOOR = 1e-10  # of flatness, as in librosa
+from app.features.spectral_plan import POWER_FLOOR, TINY
 
 
 def centroid_hz(magnitude: Tensor, bin_hz: float) -> Tensor:
