@@ -3,9 +3,9 @@
 import re
 from functools import lru_cache
 
-import pynvml
 import torch
 
+from app.driver import seen_by_nvml
 from app.errors import UserError
 
 # CUDA runtime error codes (cudaError_t) after which this GPU, or our place on it, is gone for this process while the
@@ -43,7 +43,7 @@ def device_for(asked: str) -> torch.device:
         return torch.device("cuda")
     if asked == "cuda":
         raise UserError("DEVICE=cuda: this torch sees no GPU", "check `nvidia-smi`, or use DEVICE=cpu")
-    if _gpu_in_the_host():
+    if seen_by_nvml():
         raise UserError(
             "there is a GPU on this host, and torch cannot use it (driver older than CUDA "
             f"{torch.version.cuda} needs, or changed without a restart, or CUDA_VISIBLE_DEVICES hides it)",
@@ -104,12 +104,3 @@ def use_threads(count: int) -> None:
 
 def versions() -> dict[str, str]:
     return {"torch": torch.__version__, "CUDA": torch.version.cuda or "none"}
-
-
-def _gpu_in_the_host() -> bool:
-    try:
-        pynvml.nvmlInit()
-        return bool(pynvml.nvmlDeviceGetCount())
-    except pynvml.NVMLError as error:
-        # a driver that was updated under a running kernel has its GPUs all the same; else: no driver, no GPU
-        return bool(error.value == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)

@@ -134,7 +134,7 @@ class ExtractConfig(Section):
     f0_hz: Range = (65.0, 600.0)
     roll_off: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.85  # share of the summed magnitude below the roll-off
     contrast_bands: Annotated[int, Field(ge=1, le=6)] = 5  # octaves from 200 Hz; one more row for what lies below
-    batch_clips: PositiveInt = 16  # computed at once
+    batch_clips: PositiveInt = 16  # computed at once on a GPU; a CPU takes one by one
     shard_clips: PositiveInt = 128
 
 

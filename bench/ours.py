@@ -17,7 +17,7 @@ from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, cut
 
 SHARDS, SHARD_CLIPS = 4000, 32
-PRELOAD = "app.features.store"
+PRELOAD = "app.features.writer"
 
 
 def ours(run: Run) -> None:
@@ -39,7 +39,7 @@ def extract_computed(shard: Shard, out: Draft, clips: Path, config: Config) -> N
     """Noise with a gliding tone in it, as jobs.extract would treat it."""
     import numpy as np
 
-    from app.features.store import FeatureWriter
+    from app.features.writer import FeatureWriter
 
     samples = round(config.mix.window_s * config.sample_rate)
     counter = os.open(clips, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)

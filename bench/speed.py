@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from app.audio.denoise import WINDOW_S, _quietest, gate
 from app.audio.io import from_int16, to_int16
 from app.config import ExtractConfig
-from app.features.store import FeatureWriter
+from app.features.writer import FeatureWriter
 from bench import rivals
 from bench.accuracy import against_pyin, against_the_truth
 from bench.facts import about_this_machine

@@ -1,11 +1,14 @@
 """Renders the planned clips and reads the test recordings, and computes the same features of both."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from app.config import Config
 from app.corpora.manifest import by_split
+from app.driver import may_compute_on_gpu
 from app.features.frames import window_bytes
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
@@ -15,7 +18,6 @@ from app.runtime.steps import step
 from jobs.chain import need, spec_of
 from jobs.mix import recipes_of
 
-PRELOAD = "app.features.store"
 ROW_BYTES = 1000  # of a manifest line
 BYTES_PER_S = 32_000  # of a recording, for a guess
 
@@ -31,7 +33,7 @@ def extract(run: Run) -> None:
             job.run(
                 extract_mixes,
                 cut(rows, size),
-                preload=PRELOAD,
+                preload=dear(run.config),
                 row_bytes=lambda row: clip_bytes(run.config),
                 denoised=denoised,
                 config=run.config,
@@ -42,7 +44,7 @@ def extract(run: Run) -> None:
             job.run(
                 extract_recordings,
                 cut(by_split(rows_of(listed), "test"), size),
-                preload=PRELOAD,
+                preload=dear(run.config),
                 row_bytes=lambda row: clip_bytes(run.config),
                 data=run.data,
                 config=run.config,
@@ -63,6 +65,12 @@ def windows_of(path: Path, config: Config) -> int:
     return 1 + max(0, int((seconds - config.infer.overlap_s) / (config.mix.window_s - config.infer.overlap_s)))
 
 
+def dear(config: Config) -> str:
+    """What workers share, for it is dear to import: torch only where there may be a GPU for it."""
+    features = "app.features.on_gpu" if may_compute_on_gpu(config.runtime.device) else "app.features.writer"
+    return f"{features} app.audio.mix"
+
+
 def gpu_share(run: Run) -> float:
     """Of the GPU's free memory, for each worker."""
     return run.config.runtime.gpu_memory_share / run.workers
@@ -73,10 +81,9 @@ def extract_mixes(shard: Shard, out: Draft, denoised: Path, config: Config, gpu_
         from app.audio.mix import render
         from app.audio.recipe import Recipe
         from app.corpora.sounds import sounds_of
-        from app.learning.lost import leaving_a_lost_gpu
 
     voices, bank = sounds_of(denoised), sounds_of(denoised, "noise")
-    with leaving_a_lost_gpu(), _writer(out, config, gpu_share) as writer:
+    with _writer(out, config, gpu_share) as writer:
         for row in out.each(shard):
             with step("render"):
                 samples = render(Recipe.from_row(row["recipe"]), voices, bank, config.sample_rate)
@@ -91,11 +98,10 @@ def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, gpu
         from app.audio.io import BadClip, load_clip
         from app.corpora.manifest import same_recording
         from app.features.windows import window_starts
-        from app.learning.lost import leaving_a_lost_gpu
 
     rate = config.sample_rate
     size, overlap = round(config.mix.window_s * rate), round(config.infer.overlap_s * rate)
-    with leaving_a_lost_gpu(), _writer(out, config, gpu_share) as writer:
+    with _writer(out, config, gpu_share) as writer:
         for row in out.each(shard):
             try:
                 with step("decode"):
@@ -113,20 +119,37 @@ def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, gpu
                 writer.add(front_end(samples, config))
 
 
-def _writer(out: Draft, config: Config, gpu_share: float) -> Any:
+@contextmanager
+def _writer(out: Draft, config: Config, gpu_share: float) -> Iterator[Any]:
+    """A FeatureWriter for the windows of a run, on the GPU that is there or on the CPU; a GPU may be lost within."""
+    samples = round(config.mix.window_s * config.sample_rate)
+    device = None
     with step("load libraries"):
-        from app.compat import device_within
-        from app.features.store import FeatureWriter
+        from app.features.writer import FeatureWriter
 
-    return FeatureWriter(
-        out.path,
-        round(config.mix.window_s * config.sample_rate),
-        config.sample_rate,
-        config.extract,
-        device_within(config.runtime.device, gpu_share),
-        at_once=max(1, config.extract.batch_clips // out.shrink),
-        say=lambda line: print(f"extract  {line}", file=sys.stderr, flush=True),
-    )
+        if may_compute_on_gpu(config.runtime.device):
+            from app.compat import device_within
+
+            device = device_within(config.runtime.device, gpu_share)
+    if device is None or device.type == "cpu":
+        with FeatureWriter(out.path, samples, config.sample_rate, config.extract) as writer:
+            yield writer
+        return
+
+    from app.features.on_gpu import OnGpu
+    from app.learning.lost import leaving_a_lost_gpu
+
+    at_once = max(1, config.extract.batch_clips // out.shrink)
+    gpu = OnGpu(config.sample_rate, config.extract, device, at_once, say)
+    with (
+        leaving_a_lost_gpu(),
+        FeatureWriter(out.path, samples, config.sample_rate, config.extract, gpu, at_once) as writer,
+    ):
+        yield writer
+
+
+def say(line: str) -> None:
+    print(f"extract  {line}", file=sys.stderr, flush=True)
 
 
 def front_end(samples: Any, config: Config) -> Any:

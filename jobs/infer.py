@@ -20,7 +20,7 @@ from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, cut, rows_of
 from app.runtime.steps import step
 from jobs.chain import need, spec_of
-from jobs.extract import PRELOAD, clip_bytes, extract_recordings, gpu_share, windows_of
+from jobs.extract import clip_bytes, dear, extract_recordings, gpu_share, windows_of
 from jobs.models import chosen_model, model_mark, trained_models
 from jobs.terminal import table
 
@@ -93,7 +93,7 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
             job.run(
                 extract_recordings,
                 cut(rows, 8),  # a shard a few files: some are hours long
-                preload=PRELOAD,
+                preload=dear(run.config),
                 row_bytes=lambda row: windows_of(folder / row["path"], run.config) * clip_bytes(run.config),
                 data=folder,
                 config=run.config,

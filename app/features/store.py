@@ -1,11 +1,9 @@
-"""Features on disk: few large arrays that can be memory-mapped, written and read a few windows at a time.
+"""Features on disk, read back: few large arrays that are memory-mapped, a few windows at a time.
 
-A shard has mel.npy (windows, mels, frames) float16 in dB, temporal.npy (windows,
-channels, frames) float32 in natural units, and frames.npy (windows,) int32: how many
-frames are sound; the rest is padding.
+A shard is as `writer.FeatureWriter` leaves it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple
@@ -14,92 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.config import ExtractConfig
-from app.errors import UserError
-from app.features.at_once import AtOnce, nobody
-from app.features.extract import compute
-from app.features.frames import channel_names, frame_and_hop, num_frames
-from app.features.mel import mel_filters
-from app.runtime.arrays import ArrayWriter, stored
+from app.features.writer import ARRAYS
+from app.runtime.arrays import stored
 from app.runtime.shards import rows_of
-from app.runtime.steps import step
-
-ARRAYS = ("mel", "temporal", "frames")
-
-
-class FeatureWriter:
-    """Computes the windows of a shard into its arrays; whole after `close` (or the end of a with block).
-
-    Holds one batch: extract.batch_clips windows, or `at_once` where those are fewer. How
-    many changes no byte on a CPU. A GPU without room for a batch gets half of it.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        samples: int,
-        sample_rate: int,
-        cfg: ExtractConfig,
-        device: str | torch.device = "cpu",
-        at_once: int | None = None,
-        say: Callable[[str], None] = nobody,
-    ) -> None:
-        self.cfg, self.rate, self.samples, self.device = cfg, sample_rate, samples, device
-        frame, _ = frame_and_hop(sample_rate, cfg)
-        try:
-            mel_filters(sample_rate, frame, cfg.mels, cfg.mel_hz)
-        except ValueError as error:
-            raise UserError(f"extract: {error}", "fewer extract.mels, or a longer extract.frame_s") from None
-        self._room = AtOnce(min(cfg.batch_clips, at_once or cfg.batch_clips), say=say)
-        self._waiting: list[NDArray[np.float32]] = []
-        self._lengths: list[int] = []
-        frames = num_frames(samples, sample_rate, cfg)
-        self._mel = ArrayWriter(folder / "mel.npy", np.float16, (cfg.mels, frames))
-        self._temporal = ArrayWriter(folder / "temporal.npy", np.float32, (len(channel_names(cfg)), frames))
-        self._frames = ArrayWriter(folder / "frames.npy", np.int32)
-
-    def add(self, waveform: NDArray[np.float32]) -> None:
-        """One window, (time,), at most the window's length; a shorter one is padded with silence."""
-        self._waiting.append(np.pad(waveform, (0, self.samples - len(waveform))))
-        self._lengths.append(num_frames(len(waveform), self.rate, self.cfg))
-        if len(self._waiting) >= self._room.clips:
-            self._compute()
-
-    def close(self) -> None:
-        """Computes what still waits."""
-        try:
-            self._compute()
-        finally:
-            self._close()
-
-    def __enter__(self) -> "FeatureWriter":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._close()
-
-    def _compute(self) -> None:
-        while self._waiting:
-            part = self._waiting[: self._room.clips]
-            try:
-                with step("features"):
-                    features = compute(torch.from_numpy(np.stack(part)).to(self.device), self.rate, self.cfg)
-            except RuntimeError as error:
-                if not self._room.halve(error):
-                    raise
-                continue
-            with step("write"):
-                self._mel.append(features.mel.cpu().numpy().astype(np.float16))
-                self._temporal.append(features.temporal.cpu().numpy())
-                self._frames.append(np.array(self._lengths[: len(part)], np.int32))
-            del self._waiting[: len(part)], self._lengths[: len(part)]
-
-    def _close(self) -> None:
-        for array in (self._mel, self._temporal, self._frames):
-            array.close()
 
 
 class Batch(NamedTuple):

@@ -67,7 +67,7 @@ class Job(Desk):
     ) -> None:
         """Computes the shards that have no receipt yet, each by `work(shard, out, **args)` in a worker process.
 
-        preload: the module whose import is dear, loaded once for all workers; None: no workers,
+        preload: the modules whose import is dear, by name, loaded once for all workers; None: no workers,
         this process does it (it may hold a GPU). row_bytes: what a row will take on disk; the
         job does not begin without room for all. after: names of shards that the job itself
         makes from these, and without which the stage is not whole.

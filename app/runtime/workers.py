@@ -34,8 +34,8 @@ class Crew:
     """How the workers of a job work.
 
     workers: processes at most. allowed: how many of them may work just now. say: tells a line.
-    grace_s, clip_seconds, bytes_per_s: as in the config. preload: the module whose import is dear. rested: is told by
-    how many seconds the work is later for workers that were not allowed.
+    grace_s, clip_seconds, bytes_per_s: as in the config. preload: the modules whose import is dear, by name. rested:
+    is told by how many seconds the work is later for workers that were not allowed.
     """
 
     workers: int
@@ -56,7 +56,7 @@ class Crew:
         in `work` is passed on as it is.
         """
         self.context = mp.get_context("forkserver")
-        self.context.set_forkserver_preload([self.preload])  # libraries are loaded once and shared by all workers
+        self.context.set_forkserver_preload(self.preload.split())  # libraries are loaded once and shared by all workers
         _start_helpers()
         self.seats = self.workers  # fewer, once the memory has shown to be short
         self.queue = deque(Task(Order(shard)) for shard in todo)

@@ -9,9 +9,11 @@ from feature_sounds import white_noise
 
 from app.config import ExtractConfig
 from app.errors import UserError
-from app.features import store
+from app.features import on_gpu
 from app.features.extract import channel_names, compute, num_frames
-from app.features.store import Features, FeatureWriter
+from app.features.on_gpu import OnGpu
+from app.features.store import Features
+from app.features.writer import FeatureWriter
 from app.runtime.shards import commit
 
 RATE, SAMPLES = 16000, 8000
@@ -174,8 +176,9 @@ def test_a_shard_is_the_same_file_however_many_clips_are_computed_at_once(tmp_pa
     padded = np.stack([np.pad(wave(n), (0, SAMPLES - LENGTHS[n])) for n in range(11)])
     np.save(tmp_path / "mel.npy", compute(torch.from_numpy(padded), RATE, CFG).mel.numpy().astype(np.float16))
     assert expected[0] == (tmp_path / "mel.npy").read_bytes()  # what numpy itself would write
-    for at_once in (1, 2, 100):
-        assert written(tmp_path / str(at_once), at_once=at_once) == expected
+    for at_once in (2, 100):
+        by_batches = OnGpu(RATE, CFG, torch.device("cpu"), at_once)
+        assert written(tmp_path / str(at_once), compute=by_batches, at_once=at_once) == expected
 
 
 class Gpu:
@@ -191,26 +194,29 @@ class Gpu:
         return compute(waveforms, rate, cfg)
 
 
+def on_gpu_of(monkeypatch, compute, **keys) -> dict:
+    """For a writer that takes its windows to such a GPU, three at once."""
+    monkeypatch.setattr(on_gpu, "compute", compute)
+    return {"compute": OnGpu(RATE, CFG, torch.device("cpu"), 3, **keys), "at_once": 3}
+
+
 def test_a_gpu_that_is_too_small_gets_fewer_clips_from_then_on(tmp_path, monkeypatch):
     expected, gpu, told = written(tmp_path / "large"), Gpu(fits=1), []
-    monkeypatch.setattr(store, "compute", gpu)
-    assert written(tmp_path / "small", say=told.append) == expected
+    assert written(tmp_path / "small", **on_gpu_of(monkeypatch, gpu, say=told.append)) == expected
     assert gpu.sizes == [3] + [1] * 11 and told == [
         "the GPU's memory is full: from now on 1 at once instead of 3 clips"
     ]
 
 
 def test_a_gpu_without_room_for_one_clip_and_other_errors_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "compute", Gpu(fits=0))
     with pytest.raises(UserError, match="no memory left for a single clip"):
-        written(tmp_path / "none")
+        written(tmp_path / "none", **on_gpu_of(monkeypatch, Gpu(fits=0)))
 
     def broken(*_):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(store, "compute", broken)
     with pytest.raises(RuntimeError, match="shapes"):
-        written(tmp_path / "broken")
+        written(tmp_path / "broken", **on_gpu_of(monkeypatch, broken))
 
 
 def test_the_writer_holds_one_batch_and_not_the_shard(tmp_path):
