@@ -12,7 +12,7 @@ import yaml
 from app.config import load_config
 from app.corpora.manifest import TRAIN_SPLITS, by_split
 from app.runtime.shards import Shard, commit, rows_of
-from bench.sounds import DEMO
+from bench.sounds import CLIP_S, DEMO, tiled
 from jobs.denoise import denoise_shard
 from jobs.extract import extract_mixes
 from jobs.mix import recipes_of
@@ -21,14 +21,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Road:
-    """Prepared and planned once by the jobs themselves; as many planned clips as there are sources."""
+    """Prepared and planned once by the jobs themselves; as many planned clips as there are sources, all of 5 s.
+
+    The sources are the demo's, each going on from its start, as Ogg Vorbis at the rate that is measured.
+    """
 
     def __init__(self, folder: Path, sample_rate: int) -> None:
-        self.folder = folder
+        self.folder, self.data = folder, _corpus(folder / "data", sample_rate)
         top = 7600.0 if sample_rate == 16000 else 14000.0
         config = {
             "sample_rate": sample_rate,
-            "mix": {"train_clips": 96, "valid_clips": 44},
+            "mix": {"train_clips": 106, "valid_clips": 44},
             "extract": {"mel_hz": [40.0, top]},
             "runtime": {"yield_to_others": False, "device": "cpu"},
         }
@@ -36,7 +39,7 @@ class Road:
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         self.config = load_config(path)
         for job in ("prepare", "denoise", "mix"):
-            words = ["--config", str(path), "--run", "road", "--data", str(DEMO), "--runs", str(folder / "runs")]
+            words = ["--config", str(path), "--run", "road", "--data", str(self.data), "--runs", str(folder / "runs")]
             env = {**os.environ, "WORKERS": "2"}
             done = subprocess.run(
                 [sys.executable, "-m", f"jobs.{job}", *words],
@@ -53,21 +56,17 @@ class Road:
         plan = zip(rows_of(stages / "mix"), recipes_of(stages / "mix"), strict=True)
         self.planned = [{"id": row["id"], "manifest": row, "recipe": recipe} for row, recipe in plan]
 
-    @property
-    def sound_s(self) -> float:
-        return float(sum(row["num_samples"] / row["sample_rate"] for row in self.sources))
-
     def decode(self) -> None:
         """The floor: every source once, and nothing else."""
         for row in self.sources:
-            soundfile.read(DEMO / row["path"], dtype="float32")
+            soundfile.read(self.data / row["path"], dtype="float32")
 
     def walk(self) -> None:
         """Denoise, render and extract, each shard committed as by a worker."""
         made = self.folder / "made"
         try:
             with commit(made / "denoise" / "shards", "00000") as out:
-                denoise_shard(Shard("00000", self.sources), out, DEMO, self.config)
+                denoise_shard(Shard("00000", self.sources), out, self.data, self.config)
             with commit(made / "extract" / "shards", "00000") as out:
                 extract_mixes(Shard("00000", self.planned), out, made / "denoise", self.config, 1.0)
         finally:
@@ -75,3 +74,11 @@ class Road:
 
             sounds_of.cache_clear()
             shutil.rmtree(made, ignore_errors=True)
+
+
+def _corpus(folder: Path, sample_rate: int) -> Path:
+    """The demo with longer recordings to train on."""
+    shutil.copytree(DEMO, folder)
+    for path in sorted((folder / "train").iterdir()):
+        soundfile.write(path, tiled(path, sample_rate, CLIP_S), sample_rate, format="OGG", subtype="VORBIS")
+    return folder

@@ -30,7 +30,7 @@ def real_voices(count: int, sample_rate: int) -> list[Wave]:
     with (DEMO / "train.csv").open(encoding="utf-8", newline="") as file:
         paths = sorted(DEMO / row["path"] for row in csv.DictReader(file) if row["label"] == "real")
     step = max(1, len(paths) // count)
-    return [np.resize(_read(path, sample_rate), round(CLIP_S * sample_rate)) for path in paths[::step][:count]]
+    return [tiled(path, sample_rate, CLIP_S) for path in paths[::step][:count]]
 
 
 def synthetic_voices(sample_rate: int, snr_db: float) -> list[tuple[Wave, NDArray[np.float64], NDArray[np.float64]]]:
@@ -67,7 +67,7 @@ def synthetic_voices(sample_rate: int, snr_db: float) -> list[tuple[Wave, NDArra
     return found
 
 
-def _read(path: Path, sample_rate: int) -> Wave:
+def tiled(path: Path, sample_rate: int, seconds: float) -> Wave:
+    """A recording at this rate, going on from its start until it is long enough, or cut."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    resampled: Wave = soxr.resample(samples[:, 0], rate, sample_rate)
-    return resampled
+    return np.resize(soxr.resample(samples[:, 0], rate, sample_rate), round(seconds * sample_rate))

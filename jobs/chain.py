@@ -25,7 +25,7 @@ RECORDINGS = ("sample_rate", "extract", "gate", "mix.window_s", "infer.overlap_s
 PARTS = {
     "prepare": Part("prepare", 1, ("seed", "prepare"), ("corpus-train",)),
     "prepare-test": Part("prepare", 1, ("prepare.adapter",), ("corpus-test",)),
-    "denoise": Part("denoise", 2, ("sample_rate", "denoise"), ("prepare",)),
+    "denoise": Part("denoise", 3, ("sample_rate", "denoise"), ("prepare",)),
     "mix": Part("mix", 1, ("seed", "mix"), ("denoise",)),
     "mix-audio": Part("mix", 2, (), ("mix",)),
     "extract": Part("extract", 3, ("extract",), ("mix",)),

@@ -15,6 +15,7 @@ from typing import Any
 
 from app.corpora.manifest import TRAIN_SPLITS, by_split
 from app.errors import UserError
+from app.runtime.machine import keep_freed_memory
 from app.runtime.run import Run, open_run
 from app.runtime.shards import Draft, Shard, rows_of
 from app.runtime.steps import taken_steps
@@ -50,6 +51,7 @@ def profile(run: Run, job: str) -> None:
     if not shard.rows:
         raise UserError(f"{job}: this run has nothing for it", "another RUN=..., CONFIG=...")
     print(f"profile  {job}: {len(shard.rows)} clips, twice; the first time all is loaded and compiled", file=sys.stderr)
+    keep_freed_memory()  # as a worker does
     _do(work, shard, args, run)
     taken_steps()
     watch, began = cProfile.Profile(), time.perf_counter()

@@ -18,6 +18,7 @@ ABOVE = 1.5  # standard deviations over the mean level of the noise, in dB, from
 RANGE_DB = 80.0  # nothing counts as further than that below the loudest of its frequency
 MEMORY_S = 2.0  # of a profile that follows the clip
 TIMES, SLOPE = 2.0, 10.0  # how far above that profile a cell is sound, and how sharply
+DECIBELS = 10 / np.log(10)  # of power, in a neper of it
 CHUNK = 600_000  # samples at a time: memory does not grow with the clip
 MOVING_PAD = 30_000  # samples around a chunk, for a profile that follows the clip
 
@@ -92,9 +93,10 @@ def _threshold(noise: Waveform, window: int) -> NDArray[np.float32]:
     """Power of each bin above which a cell is sound, (bins,)."""
     hop = window // 4
     spectra = _spectra(noise, _hann(window), -(window // 2), hop, len(noise) // hop + 1)
-    level = 20 * np.log10(np.abs(spectra).astype(np.float64) + np.finfo(np.float64).eps * window / 2)
-    level = np.maximum(level, level.max(0) - RANGE_DB)
-    power: NDArray[np.float32] = (10 ** ((level.mean(0) + ABOVE * level.std(0)) / 10)).astype(np.float32)
+    real, imag = spectra.real.astype(np.float64), spectra.imag.astype(np.float64)
+    level = np.log(real * real + imag * imag + (np.finfo(np.float64).eps * window / 2) ** 2)  # nepers of power
+    level = np.maximum(level, level.max(0) - RANGE_DB / DECIBELS)
+    power: NDArray[np.float32] = np.exp(level.mean(0) + ABOVE * level.std(0)).astype(np.float32)
     return power
 
 

@@ -88,9 +88,11 @@ def resample(samples: Waveform, from_rate: int, to_rate: int) -> Waveform:
 
 def to_int16(samples: Waveform) -> NDArray[np.int16]:
     """Rounded to 16 bits; what exceeds full scale stays there and never wraps. Raises ValueError for NaN."""
-    if np.isnan(samples).any():
+    scaled = samples * np.float32(32768)
+    np.clip(np.rint(scaled, out=scaled), -32768, 32767, out=scaled)
+    if np.isnan(scaled.sum()):
         raise ValueError("NaN has no 16-bit value")
-    return np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
+    return scaled.astype(np.int16)
 
 
 def from_int16(samples: NDArray[np.int16]) -> Waveform:
@@ -139,7 +141,7 @@ def _read_blocks(file: soundfile.SoundFile, max_seconds: float | None) -> Wavefo
         if len(block) == 0:
             return np.concatenate(blocks)
         with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is not finite
-            blocks.append(block.mean(1, dtype=np.float32))
+            blocks.append(block[:, 0] if file.channels == 1 else block.mean(1, dtype=np.float32))
         got += len(block)
     if max_seconds is None and len(file.read(1)):
         raise BadClip("too long", f"over {LONGEST_S / 3600:g} hours")
@@ -147,5 +149,5 @@ def _read_blocks(file: soundfile.SoundFile, max_seconds: float | None) -> Wavefo
 
 
 def _within_scale(samples: Waveform) -> Waveform:
-    peak = np.abs(samples).max(initial=0.0)
+    peak = max(samples.max(initial=0.0), -samples.min(initial=0.0))
     return samples / peak if peak > 1 else samples

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from app.audio.level import FLOOR_DB, Waveform
+from app.audio.level import FLOOR_DB, Waveform, rms_db
 from app.audio.synthetic import at_unit_rms
 
 FRAME_S, HOP_S = 0.020, 0.010
@@ -38,7 +38,7 @@ def speech_free(samples: Waveform, sample_rate: int, below_db: float, min_second
     if len(samples) < frame:
         return []
     frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[::hop]
-    level = _decibels(np.square(frames, dtype=np.float64).mean(-1))
+    level = rms_db(samples, frame, hop)
     alive = level > NOTHING_DBFS
     if not alive.any():
         return []
@@ -88,10 +88,12 @@ def texture(rng: np.random.Generator, segment: Waveform, num_samples: int) -> Wa
 
 def _band_levels(frames: Waveform, sample_rate: int) -> NDArray[np.float64]:
     """Level of each frame, (frames, time), in each band below Nyquist: (frames, bands), dB."""
-    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(frames.shape[-1]).astype(np.float32))))
-    hz = np.fft.rfftfreq(frames.shape[-1], 1 / sample_rate)
-    insides = [(hz >= low) & (hz < high) for low, high in itertools.pairwise(BAND_EDGES_HZ)]
-    return np.stack([_decibels(power[:, inside].mean(-1)) for inside in insides if inside.any()], -1)
+    time = frames.shape[-1]
+    spectra = scipy.fft.rfft(frames * np.hanning(time).astype(np.float32))
+    power = spectra.real**2 + spectra.imag**2
+    edges = np.ceil(np.array(BAND_EDGES_HZ) * time / sample_rate).astype(int)  # the first bin at or above each
+    bands = [(low, min(high, power.shape[1])) for low, high in itertools.pairwise(edges) if low < power.shape[1]]
+    return _decibels(np.stack([power[:, low:high].mean(-1, dtype=np.float64) for low, high in bands], -1))
 
 
 def _periodicity(segment: Waveform, sample_rate: int) -> float:

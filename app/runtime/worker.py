@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from app.errors import Stopped
 from app.runtime import seat as seats
-from app.runtime.machine import give_memory_back, gpu_megabytes, out_of_memory
+from app.runtime.machine import give_memory_back, gpu_megabytes, keep_freed_memory, out_of_memory
 from app.runtime.pace import PACE
 from app.runtime.shards import Shard, commit
 from app.runtime.steps import taken_steps
@@ -77,6 +77,7 @@ def worker_main(
     seats.sit(seat)
     PACE.limit(bytes_per_s)
     _hush()
+    keep_freed_memory()
     while True:
         try:
             task = pipe.recv()

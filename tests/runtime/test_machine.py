@@ -81,3 +81,28 @@ print(alone, shared)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     alone, shared = map(float, done.stdout.split())
     assert alone > 100 and shared < alone + 50
+
+
+FREES = """
+import resource, sys
+import numpy as np
+from app.runtime.machine import keep_freed_memory
+
+if sys.argv[1] == "keeps":
+    keep_freed_memory()
+def clip():
+    return sum(float(array.sum()) for array in [np.ones(400_000) for _ in range(6)])
+clip()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(50):
+    clip()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 50)
+"""
+
+
+def test_freed_memory_is_kept_for_the_next_clip():
+    faults = {}
+    for how in ("keeps", "does not"):
+        done = subprocess.run([sys.executable, "-c", FREES, how], capture_output=True, text=True, check=True)
+        faults[how] = int(done.stdout)
+    assert faults["keeps"] < 20 < faults["does not"]
