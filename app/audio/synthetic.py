@@ -16,6 +16,9 @@ def coloured(rng: np.random.Generator, num_samples: int, exponent: float, sample
 
     exponent: 0 white, 1 pink, 2 brown. Fewer samples than a period of 20 Hz
     are white. Raises ValueError for fewer than two samples.
+
+    What is drawn is the spectrum, evenly within a square: each sample is the
+    sum of all its bins, and so is Gaussian whatever one bin is.
     """
     if num_samples < 2:
         raise ValueError(f"{num_samples} samples are no noise")
@@ -24,7 +27,9 @@ def coloured(rng: np.random.Generator, num_samples: int, exponent: float, sample
     lowest = LOWEST_HZ if num_samples * LOWEST_HZ >= sample_rate else 0.0
     gains = np.exp(np.log(np.maximum(hz, max(lowest, hz[1]))) * np.float32(-exponent / 2))
     gains[hz < lowest] = 0
-    spectrum = rng.standard_normal((len(hz), 2), dtype=np.float32).view(np.complex64)[:, 0]
+    drawn = rng.random((len(hz), 2), dtype=np.float32)
+    drawn -= np.float32(0.5)
+    spectrum = drawn.view(np.complex64)[:, 0]
     spectrum *= gains
     noise = scipy.fft.irfft(spectrum, size, overwrite_x=True)[:num_samples]
     return at_unit_rms(noise - noise.mean())

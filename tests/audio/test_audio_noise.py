@@ -3,6 +3,7 @@ import pytest
 from audio_signals import RATE, db, hiss, tone, voice
 from pytest import approx
 from scipy.signal import sosfilt, welch
+from scipy.stats import kstest, kurtosis
 
 from app.audio.noise import speech_free, texture
 from app.audio.synthetic import coloured, hum
@@ -120,6 +121,14 @@ def test_coloured_noise_falls_as_asked(exponent):
     keep = (hz > 60) & (hz < 7000)
     slope = np.polyfit(np.log10(hz[keep]), np.log10(power[keep]), 1)[0]
     assert -slope == approx(exponent, abs=0.05)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
+def test_coloured_noise_is_gaussian(exponent):
+    clips = np.stack([coloured(np.random.default_rng(seed), 80_000, exponent, RATE) for seed in range(60)])
+    assert abs(kurtosis(clips, axis=1).mean()) < 0.05
+    middles = clips[:, 40_000]
+    assert kstest(middles / middles.std(), "norm").pvalue > 0.01
 
 
 def test_hum_has_its_lines_at_the_mains():
