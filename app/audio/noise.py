@@ -89,11 +89,12 @@ def texture(rng: np.random.Generator, segment: Waveform, num_samples: int) -> Wa
 def _band_levels(frames: Waveform, sample_rate: int) -> NDArray[np.float64]:
     """Level of each frame, (frames, time), in each band below Nyquist: (frames, bands), dB."""
     time = frames.shape[-1]
-    spectra = scipy.fft.rfft(frames * np.hanning(time).astype(np.float32))
+    edges = np.ceil(np.array(BAND_EDGES_HZ) * time / sample_rate).astype(int).clip(0, time // 2 + 1)
+    spectra = scipy.fft.rfft(frames * np.hanning(time).astype(np.float32))[:, : edges[-1]]
     power = spectra.real**2 + spectra.imag**2
-    edges = np.ceil(np.array(BAND_EDGES_HZ) * time / sample_rate).astype(int)  # the first bin at or above each
-    bands = [(low, min(high, power.shape[1])) for low, high in itertools.pairwise(edges) if low < power.shape[1]]
-    return _decibels(np.stack([power[:, low:high].mean(-1, dtype=np.float64) for low, high in bands], -1))
+    # a band's first bin is the first at or above its edge
+    bands = [power[:, low:high].mean(-1) for low, high in itertools.pairwise(edges.tolist()) if low < high]
+    return _decibels(np.stack(bands, -1).astype(np.float64))
 
 
 def _periodicity(segment: Waveform, sample_rate: int) -> float:
