@@ -8,7 +8,7 @@ export GPU MAX_GPUS RUNNER DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT
 
 JOBS := prepare denoise mix extract train infer evaluate
 .PHONY: help demo all $(JOBS) estimate status logs stop pack unpack doctor help-bundle \
-  test chaos fuzz profile bench bench-memory bench-polite lint lock has-python setup setup-dev
+  test chaos fuzz profile bench bench-scaling bench-memory bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
 help: ## this list
@@ -74,6 +74,9 @@ profile: setup ## where the time of JOB=extract (or prepare, denoise) goes, for 
 
 bench: setup-dev ## our jobs beside what others take for the same work, on one core
 	@$(VENV) -m bench.speed
+
+bench-scaling: setup-dev ## does a clip cost the same with 1, 2, 4 workers and among 500 to 20,000 clips
+	@$(VENV) -m bench.scaling
 
 bench-memory: setup-dev ## does memory stay flat, from 500 to 10,000 clips
 	@$(VENV) -m bench.memory
