@@ -1,17 +1,15 @@
 """What a telephone, a messenger or a small file does to a voice: through the codec and back."""
 
 import io
-from functools import lru_cache
 from typing import NamedTuple
 
 import av
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
-from scipy.signal import butter
 
+from app.audio.band import band_pass
 from app.audio.io import resample
-from app.audio.level import Waveform, zero_phase
+from app.audio.level import Waveform
 from app.config import CODECS
 
 TELEPHONE_HZ = (300.0, 3400.0)
@@ -55,19 +53,13 @@ def apply_codec(samples: Waveform, sample_rate: int, name: str) -> Waveform:
     same output. Raises ValueError for an unknown name.
     """
     if name == "telephone-band":
-        return zero_phase(_telephone_band(sample_rate), samples) if samples.shape[-1] else samples
+        return band_pass(samples, sample_rate, *TELEPHONE_HZ)
     if name not in WAYS:
         raise ValueError(f"codec {name!r} is none of {', '.join(CODECS)}")
     out = np.zeros(samples.shape, np.float32)
     for index in np.ndindex(samples.shape[:-1]):
         out[index] = _through(samples[index], sample_rate, name)
     return out
-
-
-@lru_cache(maxsize=4)
-def _telephone_band(sample_rate: int) -> NDArray[np.float64]:
-    sos: NDArray[np.float64] = butter(4, TELEPHONE_HZ, "bandpass", fs=sample_rate, output="sos")
-    return sos
 
 
 def _through(samples: Waveform, sample_rate: int, name: str) -> Waveform:

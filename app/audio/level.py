@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
 
 Waveform = NDArray[np.float32]  # (..., time), in [-1, 1] unless said otherwise
 
@@ -64,27 +63,6 @@ def active_share(waveform: Waveform, sample_rate: int, step_s: float) -> NDArray
     frames = max(1, round(step_s * sample_rate / frame))
     starts = np.arange(0, len(active), frames)
     return np.add.reduceat(active.astype(float), starts) / np.diff([*starts, len(active)])
-
-
-def band_stop(waveform: Waveform, sample_rate: int, low_hz: float, high_hz: float) -> Waveform:
-    """The waveform without the band from low_hz to high_hz, (..., time) -> (..., time).
-
-    A fourth-order Butterworth band-stop run forwards and backwards: no delay,
-    6 dB down at the edges and over 40 dB in the middle. A band that reaches
-    Nyquist is stopped up to there. Raises ValueError unless
-    0 < low_hz < high_hz and low_hz < sample_rate / 2.
-    """
-    highest_hz = 0.499 * sample_rate
-    if not 0 < low_hz < min(high_hz, highest_hz):
-        raise ValueError(f"band {low_hz:g}-{high_hz:g} Hz does not lie below {highest_hz:g} Hz")
-    sos = butter(4, (low_hz, min(high_hz, highest_hz)), "bandstop", fs=sample_rate, output="sos")
-    return zero_phase(sos, waveform)
-
-
-def zero_phase(sos: NDArray[np.float64], waveform: Waveform) -> Waveform:
-    """The waveform, (..., time), filtered forwards and backwards; short ones are padded as far as they go."""
-    padlen = min(3 * (2 * len(sos) + 1), waveform.shape[-1] - 1)
-    return sosfiltfilt(sos, waveform, axis=-1, padlen=max(padlen, 0)).astype(np.float32)
 
 
 def _decibels(power: NDArray[np.float64]) -> NDArray[np.float64]:

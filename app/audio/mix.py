@@ -20,8 +20,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from app.audio.band import band_stop
 from app.audio.codec import apply_codec
-from app.audio.level import FLOOR_DB, Waveform, active_level_db, band_stop, level_db
+from app.audio.level import FLOOR_DB, Waveform, active_level_db, level_db
 from app.audio.noise import texture
 from app.audio.recipe import Recipe, Voice
 from app.audio.room import reverberate, room_response

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from audio_signals import RATE, db, shift_and_likeness, tone, voice
+from audio_signals import RATE, db, tone, voice
 from pytest import approx
 
-from app.audio.level import active_level_db, band_stop, level_db, rms_db
+from app.audio.level import active_level_db, level_db, rms_db
 
 
 def test_a_full_scale_sine_has_minus_3_db_in_every_frame():
@@ -38,23 +38,3 @@ def test_pauses_do_not_lower_the_active_level():
     assert active_level_db(spaced, RATE) == approx(float(active_level_db(speech, RATE)), abs=0.05)
     assert level_db(spaced) < level_db(speech) - 4
     assert active_level_db(speech[:7], RATE) == approx(db(speech[:7]), abs=1e-6)  # shorter than a frame
-
-
-def test_band_stop_takes_the_band_and_nothing_else():
-    for hz, lost in ((300, 0), (1400, 40), (4000, 0)):
-        before = tone(hz)
-        after = band_stop(before, RATE, 1000, 2000)
-        assert after.dtype == np.float32
-        middle = slice(RATE // 4, -RATE // 4)
-        loss = db(before[middle]) - db(after[middle])
-        assert loss > 40 if lost else abs(loss) < 0.1
-    kept = band_stop(voice(), RATE, 6000, 7000)
-    assert shift_and_likeness(voice(), kept, 50) == (0, approx(1.0, abs=1e-3))
-
-
-def test_band_stop_edges():
-    assert len(band_stop(voice()[:5], RATE, 500, 900)) == 5
-    assert np.isfinite(band_stop(voice(), RATE, 7000, 9000)).all()  # reaches Nyquist
-    for band in ((0, 100), (900, 500), (8000, 9000)):
-        with pytest.raises(ValueError):
-            band_stop(voice(), RATE, *band)
