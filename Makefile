@@ -17,7 +17,7 @@ help: ## this list
 	@echo "DETACH=1 gives jobs that outlive the login; GPU=wait waits for a free one, MAX_GPUS=n"
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
-demo: setup ## the whole road on the recordings that ship with the project (2 free cores: 2 to 3 minutes)
+demo: setup ## the whole road on the recordings that ship with the project (2 free cores: 1 to 2 minutes)
 	@CONFIG=configs/demo.yaml RUN=$(or $(RUN),demo) DATA=data/demo WORKERS=$(or $(WORKERS),2) $(MAKE) --no-print-directory all
 
 all: setup ## all seven jobs, in order; what is done already is not done again

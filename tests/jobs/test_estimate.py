@@ -148,7 +148,7 @@ def test_the_steps_add_up_to_most_of_the_busy_time(truth):
         own = took[part]["steps"].pop("split and audit", 0.0)
         whole = sum(took[part]["steps"].values())
         # rounded to a millisecond each; what is in no step is a few hundredths, and more where the disk is busy
-        assert 0.7 * took[part]["busy_s"] <= whole <= took[part]["busy_s"] + 0.02, part
+        assert 0.7 * took[part]["busy_s"] <= whole <= 1.1 * took[part]["busy_s"] + 0.03, part
         assert (own > 0) == (part == "prepare")
     assert {"step", "validate", "learn inputs", "save"} <= set(took["train crnn"]["steps"])
     assert {"pool", "fit"} <= set(took["train pooled_logistic"]["steps"])
