@@ -55,7 +55,9 @@ def speech_free(samples: Waveform, sample_rate: int, below_db: float, min_second
     return [
         (start, stop)
         for start, stop in ranges
-        if stop - start >= shortest and _periodicity(samples[start:stop], sample_rate) < PERIODIC
+        if stop - start >= shortest
+        and np.ptp(samples[start:stop]) > 0  # a level that is held is no background
+        and _periodicity(samples[start:stop], sample_rate) < PERIODIC
     ]
 
 
@@ -76,7 +78,7 @@ def texture(rng: np.random.Generator, segment: Waveform, num_samples: int) -> Wa
     starts = rng.integers(0, len(segment) - grain + 1, count)
     signs = rng.choice(np.array([-1, 1], np.float32), count)
     window = np.sin(np.pi * (np.arange(grain) + 0.5) / grain).astype(np.float32)
-    views = np.lib.stride_tricks.sliding_window_view(segment - segment.mean(), grain)
+    views = np.lib.stride_tricks.sliding_window_view(segment - np.float32(segment.mean(dtype=np.float64)), grain)
     grains = views[starts]
     grains *= window
     grains *= signs[:, None]

@@ -61,7 +61,7 @@ def _extreme(values: Any, sign: Any, guess: int, count: int, number: Any, bits: 
             if hard != NOTHING:
                 bits[0] = hard
                 reach_hard = _reach(values, sign, number[0])
-            if reach_hard < wanted:
+            if reach_hard < wanted or hard == (ALL if way > 0 else NOTHING):
                 break
             easy, reach_easy = hard, reach_hard
             step *= 8

@@ -6,6 +6,7 @@ frames are sound; the rest is padding.
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -94,5 +95,6 @@ class FeatureWriter:
         return np.stack(mel), np.stack(temporal)
 
     def _close(self) -> None:
-        for array in (self._mel, self._temporal, self._frames):
-            array.close()
+        with ExitStack() as stack:  # all of them, whatever one of them says
+            for array in (self._mel, self._temporal, self._frames):
+                stack.callback(array.close)

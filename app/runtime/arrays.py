@@ -47,10 +47,10 @@ class ArrayWriter:
 
     def close(self) -> None:
         if not self._file.closed:
-            self._file.seek(0)
-            self._file.write(self._header())  # of the same length: numpy leaves room for the count of rows
-            passing(f"{self.path.name} header")
-            self._file.close()
+            with self._file:  # closed even where the disk is full
+                self._file.seek(0)
+                self._file.write(self._header())  # of the same length: numpy leaves room for the count of rows
+                passing(f"{self.path.name} header")
 
     def __enter__(self) -> "ArrayWriter":
         return self

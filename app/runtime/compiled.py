@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +36,9 @@ def kept_in(app: Path = APP) -> Path:
     """
     sources = sorted([*app.rglob("*_loops.py"), *app.rglob("*_plan.py"), Path(__file__)])
     state = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    places = [app / "__pycache__", Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "moksori"]
+    places = [app / "__pycache__"]
+    with suppress(RuntimeError):  # a user may have no home
+        places.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "moksori")
     if asked := os.environ.get("NUMBA_CACHE_DIR"):
         places.insert(0, Path(asked))
     return next((place for place in places if _writable(place)), places[0]) / f"loops-{state}"

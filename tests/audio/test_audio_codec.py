@@ -73,6 +73,14 @@ def test_opus_is_wideband_and_lossy_at_any_rate():
         assert least < db(apply_codec(before, 32000, "opus")) - db(before) < most
 
 
+@pytest.mark.parametrize("rate", [8000, 12000, 16000, 32000])
+def test_opus_is_in_place_to_a_sample_and_codes_what_is_faint(rate):
+    for rms in (0.05, 1e-4):
+        before = hiss(2.0, rms, sample_rate=rate, band_hz=(200, 3000))
+        lag, likeness = shift_and_likeness(before, apply_codec(before, rate, "opus"), rate // 20)
+        assert lag == 0 and likeness > 0.75
+
+
 def test_an_unknown_codec_is_named():
     with pytest.raises(ValueError, match=r"'amr'.*opus"):
         apply_codec(voice(), RATE, "amr")

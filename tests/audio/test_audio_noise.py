@@ -156,3 +156,12 @@ def band_db(samples, low, high):
     from scipy.signal import butter
 
     return db(sosfilt(butter(4, (low, min(high, 7900)), "bandpass", fs=RATE, output="sos"), samples))
+
+
+@pytest.mark.parametrize("level", [0.1, 0.013, 0.0007, 0.3])
+@pytest.mark.parametrize("length", [533, 8001, 16000])
+def test_a_level_that_is_held_has_no_texture_and_is_no_background(level, length):
+    with pytest.raises(ValueError, match="without any power"):
+        texture(np.random.default_rng(0), np.full(length, level, np.float32), 8000)
+    spoken_once = np.concatenate([voice(1.0), np.full(RATE, 0.002, np.float32), voice(1.0, seed=1)])
+    assert all(np.ptp(spoken_once[start:stop]) > 0 for start, stop in speech_free(spoken_once, RATE, 25.0, 0.1))

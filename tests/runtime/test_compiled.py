@@ -64,3 +64,14 @@ def test_each_state_of_the_sources_has_a_folder_of_its_own(tmp_path, text):
     before = kept_in(tmp_path)
     (tmp_path / "some_loops.py").write_text(text + "y = 2\n")
     assert kept_in(tmp_path) != before
+
+
+def test_who_has_no_home_may_work_too(tmp_path, monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    assert kept_in(tmp_path).parent == tmp_path / "__pycache__"
