@@ -169,9 +169,8 @@ class Crew:
             task.kills += 1
             order.shrink *= 2
             why = {"memory": "used more than its share of memory", "killed": "was killed (out of memory?)"}
-            self.say(
-                f"{where}: its worker {why.get(end, 'died')}; tried again, with fewer clips at a time if it takes several"
-            )
+            fewer = "with fewer clips at a time if it takes several"
+            self.say(f"{where}: its worker {why.get(end, 'died')}; tried again, {fewer}")
             if task.kills >= KILLS:
                 raise UserError(
                     f"{where}: its worker was killed {KILLS} times, out of memory or by a crash in a library",
