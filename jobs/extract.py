@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,24 +131,20 @@ def _writer(out: Draft, config: Config, gpu_share: float) -> Iterator[Any]:
             from app.compat import device_within
 
             device = device_within(config.runtime.device, gpu_share)
-    if device is None or device.type == "cpu":
-        with FeatureWriter(out.path, samples, config.sample_rate, config.extract) as writer:
-            yield writer
-        return
+    compute, at_once = None, 1
+    with ExitStack() as stack:
+        if device is not None and device.type != "cpu":
+            from app.features.on_gpu import OnGpu
+            from app.learning.lost import leaving_a_lost_gpu
 
-    from app.features.on_gpu import OnGpu
-    from app.learning.lost import leaving_a_lost_gpu
-
-    at_once = max(1, config.extract.batch_clips // out.shrink)
-    gpu = OnGpu(config.sample_rate, config.extract, device, at_once, say)
-    with (
-        leaving_a_lost_gpu(),
-        FeatureWriter(out.path, samples, config.sample_rate, config.extract, gpu, at_once) as writer,
-    ):
-        yield writer
+            stack.enter_context(leaving_a_lost_gpu())
+            at_once = max(1, config.extract.batch_clips // out.shrink)
+            compute = OnGpu(config.sample_rate, config.extract, device, at_once, _say)
+        writer = FeatureWriter(out.path, samples, config.sample_rate, config.extract, compute, at_once)
+        yield stack.enter_context(writer)
 
 
-def say(line: str) -> None:
+def _say(line: str) -> None:
     print(f"extract  {line}", file=sys.stderr, flush=True)
 
 

@@ -21,7 +21,9 @@ from app.runtime.arrays import ArrayWriter
 from app.runtime.steps import step
 
 ARRAYS = ("mel", "temporal", "frames")
-MEL_TYPE: type[np.floating] = np.float16  # steps of 1/16 dB at most: `bench.half` shows that no score moves by it
+MEL_TYPE: type[np.floating] = (
+    np.float16
+)  # steps of 1/16 dB at most: `bench.half`: they move a score less than another seed does
 Floats = NDArray[np.float32]
 Compute = Callable[[Floats], tuple[Floats, Floats]]  # (windows, time) -> (windows, mels, frames), (.., channels, ..)
 

@@ -52,4 +52,5 @@ def _writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
+# numba fills its config as it is imported, which mypy does not see
 numba.config.CACHE_DIR = str(kept_in())  # type: ignore[attr-defined]
