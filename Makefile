@@ -2,13 +2,14 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3
-VENV := .venv/bin/python
-export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL
+VENV_DIR ?= .venv
+VENV := $(VENV_DIR)/bin/python
+export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CUDA VENV_DIR
 export GPU MAX_GPUS RUNNER DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT
 
 JOBS := prepare denoise mix extract train infer evaluate
 .PHONY: help demo all $(JOBS) estimate status logs stop pack unpack doctor help-bundle \
-  test chaos fuzz profile bench bench-scaling bench-memory bench-polite lint lock has-python setup setup-dev
+  test test-pins chaos fuzz profile bench bench-scaling bench-memory bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
 help: ## this list
@@ -63,6 +64,10 @@ help-bundle: setup ## doctor, status, logs and config of RUN, without secrets, i
 test: setup-dev ## the whole test suite
 	@$(VENV) -m pytest
 
+test-pins: ## the whole test suite with each torch of requirements/pins.json, each in an environment of its own
+	@for pin in $$($(PYTHON) -c 'import json; print(*json.load(open("requirements/pins.json")))'); do \
+	  echo "test-pins: $$pin"; CUDA=$$pin VENV_DIR=.venv-$$pin $(MAKE) --no-print-directory test || exit 2; done
+
 chaos: setup-dev ## kills jobs at random moments and at every write, and compares every byte
 	@$(VENV) -m tests.chaos
 
@@ -87,10 +92,8 @@ bench-polite: setup-dev ## how much a neighbour on this machine is slowed by our
 lint: setup-dev ## ruff and mypy
 	@$(VENV) -m ruff check . && $(VENV) -m ruff format --check . && $(VENV) -m mypy
 
-lock: setup ## requirements/*.txt from the .in files: exact versions with hashes
-	@cd requirements && for name in uv:uv cu130:moksori dev:dev; do \
-	  ../.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
-	    $${name#*:}.in -o $${name%:*}.txt || exit 2; done
+lock: setup ## requirements/*.txt from the .in files and pins.json: exact versions with hashes
+	@$(VENV) requirements/lock.py
 
 has-python:
 	@command -v $(PYTHON) >/dev/null || { echo "setup: no $(PYTHON) here"; echo "  fix: sudo apt-get install python3 python3-venv"; exit 2; }

@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 
 import torch
+from torch.nn import functional as F
 
 from app.driver import seen_by_nvml
 from app.errors import UserError
@@ -100,6 +101,14 @@ def cap_memory(device: torch.device, share_of_free: float) -> float | None:
 
 def use_threads(count: int) -> None:
     torch.set_num_threads(count)
+
+
+def gelu(values: torch.Tensor) -> torch.Tensor:
+    """torch's gelu, any shape. On a CPU torch 2.0 reads a transposed gradient as if it were not, beyond its end."""
+    found = F.gelu(values)
+    if found.requires_grad:
+        found.register_hook(lambda gradient: gradient.contiguous())
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -123,3 +123,17 @@ def test_a_gpu_whose_driver_is_broken_is_an_error_and_none_is_not(monkeypatch, c
         assert compat.device_for("auto") == torch.device("cpu")
     with pytest.raises(UserError, match="DEVICE=cuda"):
         compat.device_for("cuda")
+
+
+def test_gelu_has_the_same_gradient_however_what_comes_back_lies_in_memory():
+    values = torch.randn(22, 4, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    back = torch.randn(22, 8, 4, generator=torch.Generator().manual_seed(1)).transpose(1, 2)
+    found = []
+    for gradient in (back, back.contiguous(), back):
+        values.grad = None
+        compat.gelu(values).backward(gradient)
+        found.append(values.grad)
+    assert torch.equal(found[0], found[1]) and torch.equal(found[1], found[2])
+    exact = values.detach().double().requires_grad_()
+    (exact * 0.5 * (1 + torch.erf(exact / 2**0.5))).backward(back.double())
+    torch.testing.assert_close(found[0].double(), exact.grad, rtol=1e-5, atol=1e-6)

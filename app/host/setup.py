@@ -3,6 +3,7 @@
     python3 app/host/setup.py          what the jobs need
     python3 app/host/setup.py dev      and what tests and lint need
 
+CUDA (from the environment, or as `make doctor` left it in .env) names the pin, VENV_DIR the folder.
 Runs on a bare machine: Python 3.8 or later, standard library only. Does nothing, in
 milliseconds, where all is there.
 """
@@ -19,52 +20,74 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-VENV = os.path.join(ROOT, ".venv")
-LOCKS = {"run": "cu130.txt", "dev": "dev.txt"}
+sys.path.insert(0, ROOT)
+from app.host.env_file import take_up  # noqa: E402
+from app.host.pins import newest, read_pins  # noqa: E402
+
 OLDEST, BEYOND = (3, 11), (3, 14)
+BEYOND_OLD_TORCH = (3, 12)  # torch 2.0 has no wheels for it
 NEEDED_GB = 7.0  # 5.1 installed, the rest while unpacking
+LOCKS = {"run": "%s.txt", "dev": "dev.txt"}
 
 
 def main():
-    sets = ["run", "dev"] if "dev" in sys.argv[1:] else ["run"]
-    wanted = {name: _digest(LOCKS[name]) for name in sets}
-    if all(_read(_stamp(name)) == digest for name, digest in wanted.items()):
+    take_up(os.path.join(ROOT, ".env"))
+    pin, venv = os.environ.get("CUDA") or newest(), venv_folder()
+    if pin not in read_pins():
+        return _refuse("CUDA=%s is no pin" % pin, "one of %s; `make doctor` knows which" % ", ".join(read_pins()))
+    # what was installed for tests stays when a job asks again
+    dev = "dev" in sys.argv[1:] or os.path.exists(_stamp(venv, "dev"))
+    wanted = {name: _digest(pin, name) for name in (("run", "dev") if dev else ("run",))}
+    if all(_read(_stamp(venv, name)) == digest for name, digest in wanted.items()):
         return 0
-    made = os.path.exists(os.path.join(VENV, "bin", "pip"))
-    problem = (None if made else _python_problem() or _venv_problem()) or _disk_problem()
+    made = os.path.exists(os.path.join(venv, "bin", "python"))
+    problem = (None if made else _python_problem(pin) or _venv_problem()) or _disk_problem(venv)
     if problem:
-        sys.stderr.write("setup: %s\n  fix: %s\n" % problem)
-        return 2
-    print("setup: %s (once; about 5 GB, some minutes on a slow line)" % os.path.relpath(VENV), file=sys.stderr)
-    uv = os.path.join(VENV, "bin", "uv")
-    steps = [
-        [os.path.join(VENV, "bin", "python"), "-m", "pip", "install", "-q", "--require-hashes", "-r", _lock("uv.txt")]
-    ]
-    if not made:
-        steps.insert(0, [sys.executable, "-m", "venv", "--clear", VENV])
-    for name in sets:
-        steps.append([uv, "pip", "install", "-q", "--python", VENV, "--require-hashes", "-r", _lock(LOCKS[name])])
+        return _refuse(*problem)
+    shown = os.path.relpath(venv)
+    print("setup: %s for %s (once; about 5 GB, some minutes on a slow line)" % (shown, pin), file=sys.stderr)
+    uv, python = os.path.join(venv, "bin", "uv"), os.path.join(venv, "bin", "python")
+    steps = [] if made else [[sys.executable, "-m", "venv", "--clear", venv]]
+    if not os.path.exists(uv):
+        steps.append([python, "-m", "pip", "install", "-q", "--require-hashes", "-r", _lock("uv.txt")])
+    quiet = [] if sys.stderr.isatty() else ["-q"]  # uv draws its progress on a terminal
+    locks = [_lock(_lock_of(pin, name)) for name in wanted]
+    # sync: what another pin has left is taken away
+    steps.append([uv, "pip", "sync", *quiet, "--python", venv, "--require-hashes", *locks])
     environment = dict(os.environ, UV_HTTP_TIMEOUT="300", UV_COMPILE_BYTECODE="1")
     environment.pop("VIRTUAL_ENV", None)
+    for name in wanted:  # a half-changed environment is not taken for a whole one
+        if os.path.exists(_stamp(venv, name)):
+            os.remove(_stamp(venv, name))
     for step in steps:
         done = subprocess.run(step, env=environment, check=False)
         if done.returncode:
-            sys.stderr.write(
-                "setup: this failed: %s\n  fix: mend what it says above (network? disk?), then run the same again; "
-                "to start afresh: rm -r %s\n" % (" ".join(step), VENV)
+            return _refuse(
+                "this failed: %s" % " ".join(step),
+                "mend what it says above (network? disk?), then run the same again; to start afresh: rm -r " + shown,
             )
-            return 2
     for name, digest in wanted.items():
-        with open(_stamp(name), "w") as file:
+        with open(_stamp(venv, name), "w") as file:
             file.write(digest)
     return 0
 
 
-def _python_problem():
+def venv_folder():
+    return os.path.join(ROOT, os.environ.get("VENV_DIR") or ".venv")
+
+
+def _refuse(what, fix):
+    sys.stderr.write("setup: %s\n  fix: %s\n" % (what, fix))
+    return 2
+
+
+def _python_problem(pin):
     version = sys.version_info[:2]
-    if OLDEST <= version < BEYOND:
+    beyond = BEYOND_OLD_TORCH if read_pins()[pin]["torch"].startswith("2.0.") else BEYOND
+    if OLDEST <= version < beyond:
         return None
-    others = [n for n in ("python3.11", "python3.12", "python3.13") if shutil.which(n)]
+    fitting = ["python3.%d" % minor for minor in range(OLDEST[1], beyond[1])]
+    others = [name for name in fitting if shutil.which(name)]
     fix = (
         "make PYTHON=%s ..." % others[0]
         if others
@@ -72,7 +95,9 @@ def _python_problem():
             "sudo apt-get install python3.11 python3.11-venv (Debian 12, Ubuntu 22.04), then make PYTHON=python3.11 ..."
         )
     )
-    return "Python %d.%d is not between 3.11 and 3.13" % version, fix
+    last = fitting[-1][len("python") :]
+    wanted = "is not 3.11, which %s needs" % pin if last == "3.11" else "is not between 3.11 and %s" % last
+    return "Python %d.%d %s" % (*version, wanted), fix
 
 
 def _venv_problem():
@@ -85,19 +110,24 @@ def _venv_problem():
     return None
 
 
-def _disk_problem():
+def _disk_problem(venv):
     free_gb = shutil.disk_usage(ROOT).free / 1e9
-    if free_gb >= NEEDED_GB or os.path.exists(_stamp("run")):
+    if free_gb >= NEEDED_GB or os.path.exists(_stamp(venv, "run")):
         return None
     return "%.1f GB free in %s, the packages need %.0f" % (free_gb, ROOT, NEEDED_GB), "free some disk space"
 
 
-def _digest(lock):
-    return hashlib.sha256(_read(_lock(lock)).encode()).hexdigest()
+def _digest(pin, name):
+    lock = _lock_of(pin, name)
+    return lock + " " + hashlib.sha256(_read(_lock(lock)).encode()).hexdigest()
 
 
-def _stamp(name):
-    return os.path.join(VENV, ".locked-" + name)
+def _stamp(venv, name):
+    return os.path.join(venv, ".locked-" + name)
+
+
+def _lock_of(pin, name):
+    return LOCKS[name] % pin if "%s" in LOCKS[name] else LOCKS[name]
 
 
 def _lock(name):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from app.compat import gelu
 from app.features.store import Batch
 from app.models.inputs import Inputs
 
@@ -58,7 +59,7 @@ class Crnn(nn.Module):
 
     def listen(self, temporal: Tensor, mask: Tensor) -> Tensor:
         mask = mask[..., ::RNN_STRIDE]
-        steps = F.gelu(self.shrink(temporal)) * mask
+        steps = gelu(self.shrink(temporal)) * mask
         steps = steps.transpose(1, 2)
         lengths = mask.sum((1, 2)).long()
         there, _ = self.forwards(steps)

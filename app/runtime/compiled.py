@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import secrets
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +46,18 @@ def kept_in(app: Path = APP) -> Path:
     return next((place for place in places if _writable(place)), places[0]) / f"loops-{state}"
 
 
+def _bring(folder: Path) -> None:
+    """Puts there what an image has compiled when it was built (jobs/loops.py), in MOKSORI_LOOPS."""
+    brought = Path(os.environ.get("MOKSORI_LOOPS") or "/nowhere") / folder.name
+    if folder.exists() or not brought.is_dir():
+        return
+    draft = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+    with suppress(OSError):  # then they are compiled, which takes longer
+        shutil.copytree(brought, draft)
+        draft.rename(folder)
+    shutil.rmtree(draft, ignore_errors=True)  # another job was first
+
+
 def _writable(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,5 +66,7 @@ def _writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
+KEPT_IN = kept_in()
+_bring(KEPT_IN)
 # numba fills its config as it is imported, which mypy does not see
-numba.config.CACHE_DIR = str(kept_in())  # type: ignore[attr-defined]
+numba.config.CACHE_DIR = str(KEPT_IN)  # type: ignore[attr-defined]

@@ -190,7 +190,7 @@ class Gpu:
     def __call__(self, waveforms, rate, cfg):
         self.sizes.append(len(waveforms))
         if len(waveforms) > self.fits:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         return compute(waveforms, rate, cfg)
 
 

@@ -11,12 +11,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def setup(tmp_path):
+def setup(tmp_path, monkeypatch):
     """setup.py as if it lay in a fresh checkout."""
     spec = importlib.util.spec_from_file_location("setup", ROOT / "app/host/setup.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.VENV = str(tmp_path / ".venv")
+    monkeypatch.setenv("VENV_DIR", str(tmp_path / ".venv"))
+    monkeypatch.setattr(module, "take_up", lambda path: None)  # what doctor found here is not the test's
+    monkeypatch.setattr(sys, "argv", ["setup.py"])
+    monkeypatch.delenv("CUDA", raising=False)
     return module
 
 
@@ -41,16 +44,52 @@ def test_a_missing_venv_module_is_told(setup, monkeypatch, capsys):
 def test_a_full_disk_is_told_before_anything_is_fetched(setup, monkeypatch, capsys):
     monkeypatch.setattr(setup.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2e9}))
     assert setup.main() == 2 and "2.0 GB free" in capsys.readouterr().err
-    assert not Path(setup.VENV).exists()
+    assert not Path(setup.venv_folder()).exists()
+
+
+def ready(setup, pin, *names):
+    venv = Path(setup.venv_folder())
+    (venv / "bin").mkdir(parents=True, exist_ok=True)
+    for program in ("python", "uv"):
+        (venv / "bin" / program).touch()
+    for name in names:
+        Path(setup._stamp(str(venv), name)).write_text(setup._digest(pin, name))
+
+
+def steps_of(setup, monkeypatch):
+    """What setup would run."""
+    steps = []
+    done = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(setup.subprocess, "run", lambda words, **kwargs: steps.append(words) or done)
+    assert setup.main() == 0
+    return steps
 
 
 def test_a_venv_that_is_ready_is_left_alone_whatever_python_calls(setup, monkeypatch):
-    Path(setup.VENV).mkdir()
-    for name, lock in setup.LOCKS.items():
-        Path(setup._stamp(name)).write_text(setup._digest(lock))
+    ready(setup, "cu130", "run", "dev")
     monkeypatch.setattr(setup.sys, "version_info", (3, 9, 2))
-    monkeypatch.setattr(setup.subprocess, "run", None)  # nothing is run
-    assert setup.main() == 0
+    assert steps_of(setup, monkeypatch) == []
+
+
+def test_another_pin_is_put_in_place_of_the_last_and_tests_keep_their_tools(setup, monkeypatch):
+    ready(setup, "cu130", "run", "dev")
+    monkeypatch.setenv("CUDA", "cu117")
+    (sync,) = steps_of(setup, monkeypatch)
+    assert sync[1:3] == ["pip", "sync"] and "--require-hashes" in sync
+    assert [Path(word).name for word in sync if word.endswith(".txt")] == ["cu117.txt", "dev.txt"]
+    assert steps_of(setup, monkeypatch) == []
+
+
+def test_a_pin_that_is_none_is_told(setup, monkeypatch, capsys):
+    monkeypatch.setenv("CUDA", "cu999")
+    assert setup.main() == 2 and "cu117, cu128, cu130" in capsys.readouterr().err
+
+
+def test_the_oldest_pin_asks_for_the_python_that_its_torch_has(setup, monkeypatch, capsys):
+    monkeypatch.setenv("CUDA", "cu117")
+    monkeypatch.setattr(setup.sys, "version_info", (3, 12, 1))
+    monkeypatch.setattr(setup.shutil, "which", lambda name: None)
+    assert setup.main() == 2 and "Python 3.12 is not 3.11, which cu117 needs" in capsys.readouterr().err
 
 
 def test_every_locked_package_has_a_hash_and_no_index_is_named():
@@ -76,3 +115,19 @@ def test_no_python_at_all_is_told():
         ["make", "-s", "PYTHON=no-such-python", "setup"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2 and "apt-get install python3" in done.stdout
+
+
+def packages(lock: str) -> set[str]:
+    text = (ROOT / "requirements" / lock).read_text().replace("\\\n", " ")
+    return {line.split(" --hash")[0].strip() for line in text.splitlines() if "==" in line}
+
+
+@pytest.mark.parametrize("pin", ["cu117", "cu128", "cu130"])
+def test_a_pin_has_its_torch_and_its_prep_part_is_a_part_of_it(pin):
+    import json
+
+    wanted = json.loads((ROOT / "requirements/pins.json").read_text())[pin]
+    whole, prep = packages(f"{pin}.txt"), packages(f"{pin}-prep.txt")
+    assert f"torch=={wanted['torch']}" in whole
+    assert prep < whole and not any(name.startswith(("torch", "nvidia-cu", "triton")) for name in prep)
+    assert not {name.split("==")[0] for name in whole} & {name.split("==")[0] for name in packages("dev.txt")}

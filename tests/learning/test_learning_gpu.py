@@ -27,7 +27,7 @@ class Small(Crnn):
 
     def forward(self, batch):
         if len(batch.targets) > self.fits:
-            raise torch.OutOfMemoryError(FULL)
+            raise torch.cuda.OutOfMemoryError(FULL)
         self.steps -= self.training
         if self.steps < 0:
             raise RuntimeError(LOST)
