@@ -62,11 +62,16 @@ RUN --mount=type=cache,id=moksori-loops,target=/var/cache/loops \
 FROM prep-packages AS prep
 COPY --from=ours /opt/loops /opt/loops
 COPY --from=ours /opt/moksori /opt/moksori
+# what it was built from, as app/host/containers.py counts it
+ARG SOURCE=unknown
+LABEL moksori.source=${SOURCE}
 CMD ["python3", "-m", "jobs.prepare"]
 
 FROM packages AS extract
 COPY --from=ours /opt/loops /opt/loops
 COPY --from=ours /opt/moksori /opt/moksori
+ARG SOURCE=unknown
+LABEL moksori.source=${SOURCE}
 CMD ["python3", "-m", "jobs.extract"]
 
 FROM extract AS train

@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV_DIR ?= .venv
 VENV := $(VENV_DIR)/bin/python
 export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CUDA VENV_DIR
-export GPU MAX_GPUS RUNNER DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT
+export GPU GPUS MAX_GPUS RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT
 
 JOBS := prepare denoise mix extract train infer evaluate
 .PHONY: help demo all $(JOBS) estimate status logs stop pack unpack doctor help-bundle \
@@ -18,11 +18,11 @@ help: ## this list
 	@echo "DETACH=1 gives jobs that outlive the login; GPU=wait waits for a free one, MAX_GPUS=n"
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
-demo: setup ## the whole road on the recordings that ship with the project (2 free cores: 1 to 2 minutes)
+demo: has-python ## the whole road on the recordings that ship with the project (2 free cores: 1 to 2 minutes)
 	@CONFIG=configs/demo.yaml RUN=$(or $(RUN),demo) DATA=data/demo WORKERS=$(or $(WORKERS),2) $(MAKE) --no-print-directory all
 
-all: setup ## all seven jobs, in order; what is done already is not done again
-	@$(VENV) app/host/launch.py $(JOBS)
+all: has-python ## all seven jobs, in order; what is done already is not done again
+	@$(PYTHON) app/host/launch.py $(JOBS)
 
 ##@ The jobs, in flow order
 prepare: ## read the corpus, split it by whole speakers and engines, audit it for shortcuts
@@ -32,33 +32,33 @@ extract: ## render the plan and read the test; log-mel, pitch and spectral featu
 train: ## baseline, then CNN + RNN; the best epoch on validation, calibrated
 infer: ## scores and submission.csv; INPUT=file-or-folder for any recordings
 evaluate: ## official score beside its floors, report/index.html; FINAL=1 looks at the test labels
-$(JOBS): setup
-	@$(VENV) app/host/launch.py $@
+$(JOBS): has-python
+	@$(PYTHON) app/host/launch.py $@
 
 ##@ Look after them
-estimate: setup ## time, memory and disk of every job, from a probe of 50 clips
-	@$(VENV) -m jobs.estimate
+estimate: has-python ## time, memory and disk of every job, from a probe of 50 clips
+	@$(PYTHON) app/host/launch.py --tool estimate
 
-status: setup ## every job of every run: state, progress, time left, memory; WATCH=1 goes on, JSON=1 for scripts
-	@$(VENV) -m jobs.status
+status: has-python ## every job of every run: state, progress, time left, memory; WATCH=1 goes on, JSON=1 for scripts
+	@$(PYTHON) app/host/launch.py --tool status
 
 logs: has-python ## the end of JOB's log, and what comes; RUN=name, LINES=50, FOLLOW=0 to only look
 	@$(PYTHON) app/host/logs.py
 
-stop: setup ## JOB of RUN (JOB=all: all of its jobs) stops politely; the same command goes on
-	@$(VENV) -m jobs.stop
+stop: has-python ## JOB of RUN (JOB=all: all of its jobs) stops politely; the same command goes on
+	@$(PYTHON) app/host/launch.py --tool stop
 
-pack: setup ## RUN and the stages it needs in one checksummed archive (OUT=file); also in the middle
-	@$(VENV) -m jobs.pack
+pack: has-python ## RUN and the stages it needs in one checksummed archive (OUT=file); also in the middle
+	@$(PYTHON) app/host/launch.py --tool pack
 
-unpack: setup ## takes up ARCHIVE=file here, to go on with it
-	@$(VENV) -m jobs.unpack
+unpack: has-python ## takes up ARCHIVE=file here, to go on with it
+	@$(PYTHON) app/host/launch.py --tool unpack
 
-doctor: has-python ## this machine: cores, memory, disk, GPUs, locks, and what to mend
+doctor: has-python ## this machine: driver, GPUs and who uses them, Docker, disks -> which CUDA, and what to mend; writes .env
 	@$(PYTHON) app/host/doctor.py
 
-help-bundle: setup ## doctor, status, logs and config of RUN, without secrets, in one file for whoever helps
-	@$(VENV) -m jobs.help_bundle
+help-bundle: has-python ## doctor, status, logs and config of RUN, without secrets, in one file for whoever helps
+	@$(PYTHON) app/host/launch.py --tool help_bundle
 
 ##@ Develop
 test: setup-dev ## the whole test suite
@@ -74,8 +74,8 @@ chaos: setup-dev ## kills jobs at random moments and at every write, and compare
 fuzz: setup-dev ## 10,000 broken recordings and tables through prepare and denoise
 	@$(VENV) -m tests.fuzz --keep runs/fuzz
 
-profile: setup ## where the time of JOB=extract (or prepare, denoise) goes, for one shard
-	@$(VENV) -m jobs.profile
+profile: has-python ## where the time of JOB=extract (or prepare, denoise) goes, for one shard
+	@$(PYTHON) app/host/launch.py --tool profile
 
 bench: setup-dev ## our jobs beside what others take for the same work, on one core
 	@$(VENV) -m bench.speed

@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch.nn import functional as F
 
-from app.driver import seen_by_nvml
+from app.driver import in_a_container, seen_on_host
 from app.errors import UserError
 
 # CUDA runtime error codes (cudaError_t) after which this GPU, or our place on it, is gone for this process while the
@@ -44,11 +44,18 @@ def device_for(asked: str) -> torch.device:
         return torch.device("cuda")
     if asked == "cuda":
         raise UserError("DEVICE=cuda: this torch sees no GPU", "check `nvidia-smi`, or use DEVICE=cpu")
-    if seen_by_nvml():
+    if seen_on_host() and in_a_container():
+        raise UserError(
+            "there is a GPU on this host, and this container cannot use it: it was not given one, or torch "
+            f"{torch.__version__} does not run with this driver, or the container lost it (a `systemctl daemon-reload` "
+            "on the host takes the GPUs of running containers away)",
+            "`make doctor` on the host finds out which and writes .env; a new container has them back; or DEVICE=cpu",
+        )
+    if seen_on_host():
         raise UserError(
             "there is a GPU on this host, and torch cannot use it (driver older than CUDA "
             f"{torch.version.cuda} needs, or changed without a restart, or CUDA_VISIBLE_DEVICES hides it)",
-            "update the driver, or say DEVICE=cpu to compute without it",
+            "`make doctor` picks the torch that fits the driver; or say DEVICE=cpu to compute without",
         )
     return torch.device("cpu")
 

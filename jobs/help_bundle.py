@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from app.driver import in_a_container
 from app.errors import ACT, DONE, UserError
 from app.runtime.files import read_json, read_lines
 from jobs.masking import MASK, Masker
@@ -71,7 +72,8 @@ def texts_of(runs: Path, run: str | None) -> dict[str, str]:
         raise UserError(f"run {run} has no folder in {runs}", f"RUN=NAME; there are: {', '.join(there) or 'none'}")
     config, secrets = _config(folder)
     texts = {
-        "doctor.txt": _said([sys.executable, str(ROOT / "app/host/doctor.py")]),
+        "doctor.txt": _said([sys.executable, str(ROOT / "app/host/doctor.py"), "--look"]),
+        **_doctor_outside(runs),
         "versions.txt": _versions(),
         "environment.txt": "".join(f"{name}={os.environ[name]}\n" for name in OURS if os.environ.get(name)),
     }
@@ -126,6 +128,14 @@ def _versions() -> str:
     where = f"commit {commit}, {len(changed)} files changed" if len(commit) in (40, 64) else "no git commit"
     packages = sorted({f"{d.name}=={d.version}" for d in importlib.metadata.distributions() if d.name})
     return "\n".join([where, f"python=={platform.python_version()}", *packages, ""])
+
+
+def _doctor_outside(runs: Path) -> dict[str, str]:
+    """When we are in a container: what the launcher has seen outside of it."""
+    try:
+        return {"doctor-host.txt": (runs / ".doctor.txt").read_text()} if in_a_container() else {}
+    except OSError:
+        return {}
 
 
 def _said(words: list[str]) -> str:

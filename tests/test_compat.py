@@ -108,8 +108,10 @@ def test_a_real_gpu_keeps_to_its_cap():
 @pytest.mark.parametrize(
     ("code", "there"), [("LIBRARY_NOT_FOUND", 0), ("DRIVER_NOT_LOADED", 0), ("LIB_RM_VERSION_MISMATCH", 1)]
 )
-def test_a_gpu_whose_driver_is_broken_is_an_error_and_none_is_not(monkeypatch, code, there):
+@pytest.mark.parametrize(("inside", "words"), [(False, "torch cannot use it"), (True, "daemon-reload")])
+def test_a_gpu_whose_driver_is_broken_is_an_error_and_none_is_not(monkeypatch, code, there, inside, words):
     """There is no driver here to break: NVML's answer is played."""
+    monkeypatch.setattr(compat, "in_a_container", lambda: inside)
 
     def fail():
         raise pynvml.NVMLError(getattr(pynvml, f"NVML_ERROR_{code}"))
@@ -117,7 +119,7 @@ def test_a_gpu_whose_driver_is_broken_is_an_error_and_none_is_not(monkeypatch, c
     monkeypatch.setattr(pynvml, "nvmlInit", fail)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     if there:
-        with pytest.raises(UserError, match="torch cannot use it"):
+        with pytest.raises(UserError, match=words):
             compat.device_for("auto")
     else:
         assert compat.device_for("auto") == torch.device("cpu")

@@ -36,6 +36,24 @@ def test_who_asks_for_cuda_is_answered_by_torch_and_who_asks_for_the_cpu_is_not(
     assert driver.may_compute_on_gpu("cuda") and not driver.may_compute_on_gpu("cpu")
 
 
+def test_a_host_has_a_gpu_though_our_container_was_given_none(monkeypatch, tmp_path):
+    """A container without the NVIDIA runtime has no NVML, and sees the host's /proc/driver: both are played."""
+    monkeypatch.delenv("HOST_GPUS", raising=False)
+    assert not driver.seen_on_host(tmp_path)
+    monkeypatch.setenv("HOST_GPUS", "0")
+    assert not driver.seen_on_host(tmp_path)
+    (tmp_path / "proc/driver/nvidia/gpus/0000:81:00.0").mkdir(parents=True)
+    assert driver.seen_on_host(tmp_path)
+    monkeypatch.setenv("HOST_GPUS", "2")
+    assert driver.seen_on_host(tmp_path / "elsewhere")
+
+
+def test_a_container_is_known_by_its_marks(tmp_path):
+    assert not driver.in_a_container(tmp_path)
+    (tmp_path / ".dockerenv").touch()
+    assert driver.in_a_container(tmp_path)
+
+
 EXTRACTS = """
 import sys
 from pathlib import Path

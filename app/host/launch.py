@@ -2,12 +2,15 @@
 
     python3 app/host/launch.py prepare denoise ...
     python3 app/host/launch.py --into LOG prepare ...     as detach.py starts it
+    python3 app/host/launch.py --codes prepare ...        in a container: the jobs' own exit codes
+    python3 app/host/launch.py --tool status              what looks after jobs, in the same place as they
 
+RUNNER says where: docker or local, from the environment, from .env, or by what answers here.
 make can only exit with 0, 1 or 2, so the job's own code is told, and what to type next.
 Each job has a session of its own, so that a lowered priority is the job's and not the
 shell's; signals are therefore passed on here. INT, TERM, USR2 or HUP stop the job and
 those after it; a second INT, 2 s or more later, ends the job at once; Ctrl-Z pauses it.
-With DETACH=1, detach.py takes over. Python 3.8 or later, standard library only.
+With DETACH=1 it outlives the login. Python 3.8 or later, standard library only.
 """
 
 import signal
@@ -19,35 +22,51 @@ if __name__ == "__main__":
         if signal.getsignal(_number) != signal.SIG_IGN or _number != signal.SIGHUP:
             signal.signal(_number, lambda number, frame: EARLY.append(number))
 
-import ctypes  # noqa: E402
-import fcntl  # noqa: E402
 import os  # noqa: E402
-import shutil  # noqa: E402
-import subprocess  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, ROOT)
+from app.host import containers, local, log_file  # noqa: E402
+from app.host.env_file import take_up  # noqa: E402
+
 STOPPED = 75
-LOG_BYTES, LOG_LOOK_S = 10 << 20, 60.0  # a detached launcher's output: copied to LOG.1 beyond, looked at so often
-PR_SET_PDEATHSIG = 1
+GPU_LOCKS = "/var/tmp/moksori-gpus"  # one place for all users of a machine, their containers too
 
 
 def main():
-    jobs = sys.argv[1:]
-    problem = _problem(os.environ.get("RUNNER", ""), os.environ.get("DETACH", ""))
+    words, inside = sys.argv[1:], "--codes" in sys.argv[1:2]
+    if inside:
+        del words[0]
+    else:
+        take_up(os.path.join(ROOT, ".env"))
+        os.environ.setdefault("GPU_LOCKS", GPU_LOCKS)
+    log = None
+    if words[:1] == ["--into"]:
+        log = words[1]
+        del words[:2]
+    tool = words[:1] == ["--tool"]
+    runner = "local" if inside else _runner()
+    place = containers if runner == "docker" else local
+    problem = _problem(runner, os.environ.get("DETACH", "")) or place.problem(words)
     if problem:
-        _say("make %s: %s\n  fix: %s" % ((" ".join(jobs), *problem)))
+        _say("make %s: %s\n  fix: %s" % ((" ".join(words[tool:]), *problem)))
         return 2
+    if not inside and not log and not place.prepare():
+        return 2
+    if tool:
+        return place.tool(words[1])
     if os.environ.get("DETACH") == "1":
-        os.execv(sys.executable, [sys.executable, os.path.join(HERE, "detach.py"), *jobs])
-    if jobs[:1] == ["--into"]:
-        _write_into(jobs[1])
-        del jobs[:2]
+        return place.detach(words)
+    if log:
+        log_file.write_into(log)
     ear = Ear()
-    for job in jobs:
-        code = STOPPED if ear.told_at else _run(job, ear)
+    for job in words:
+        code = STOPPED if ear.told_at else place.run(job, ear, inside)
+        if inside and code:
+            return code if code > 0 else 128 - code
         if ear.told_at or code == STOPPED:
             _say("make %s: exit code 75, stopped; go on with the same command" % job)
             return 2
@@ -59,6 +78,23 @@ def main():
             _say("make %s: exit code %d" % (job, code))
             return 2
     return 0
+
+
+def _runner():
+    """RUNNER, or Docker where an engine answers and compose is there, else here; what nobody asked for is said."""
+    asked = os.environ.get("RUNNER", "")
+    if asked:
+        return asked
+    gpus_left_out = os.environ.get("HOST_GPUS", "0") != "0" and "gpu" not in os.environ.get("COMPOSE_FILE", "")
+    if not containers.answer():
+        found, why = "local", "no Docker engine with compose that we may use"
+    elif gpus_left_out:
+        found, why = "local", "Docker gives no GPUs to containers here"
+    else:
+        found, why = "docker", "an engine answers; RUNNER=local: a virtual environment here"
+    _say("RUNNER=%s (%s)" % (found, why))
+    os.environ["RUNNER"] = found
+    return found
 
 
 class Ear:
@@ -79,7 +115,7 @@ class Ear:
         """`job` is the one to tell from now on; None: none runs."""
         self.job = job
         if job and self.told_at:  # told while it was being started
-            job.send_signal(signal.SIGTERM)
+            job.tell(signal.SIGTERM)
 
     def _on_stop(self, number, frame):
         now = time.monotonic()
@@ -96,67 +132,17 @@ class Ear:
 
     def _tell(self, number, group=False):
         if self.job:
-            try:
-                (os.killpg if group else os.kill)(self.job.pid, number)
-            except ProcessLookupError:
-                pass  # it has just ended
-
-
-def _run(job, ear):
-    python = os.path.join(ROOT, ".venv", "bin", "python")
-    libc, launcher = ctypes.CDLL(None), os.getpid()
-
-    def begin():
-        # deaf to INT until the job listens itself: no traceback out of an import
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if hasattr(libc, "prctl"):  # should this launcher be killed, its job stops politely
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-            if os.getppid() != launcher:
-                os._exit(STOPPED)
-
-    process = subprocess.Popen([python, "-m", "jobs." + job], cwd=ROOT, preexec_fn=begin, start_new_session=True)
-    ear.watch(process)
-    code = process.wait()
-    ear.watch(None)
-    return code
+            self.job.tell(number, group)
 
 
 def _problem(runner, detach):
     if detach not in ("", "0", "1"):
         return "DETACH=%s is neither 0 nor 1" % detach, "DETACH=1 gives a job that outlives the login"
-    if runner in ("docker", "slurm"):
-        return "RUNNER=%s does not exist yet" % runner, "leave RUNNER out, or RUNNER=local: a virtual environment here"
-    if runner not in ("", "local"):
-        return "RUNNER=%s is no runner" % runner, "leave RUNNER out, or RUNNER=local"
+    if runner == "slurm":
+        return "RUNNER=slurm does not exist yet", "RUNNER=docker, or RUNNER=local: a virtual environment here"
+    if runner not in ("docker", "local"):
+        return "RUNNER=%s is no runner" % runner, "RUNNER=docker, RUNNER=local, or none: what is here is found out"
     return None
-
-
-def _write_into(log):
-    """Sends all output to `log`, which is copied to LOG.1 and emptied when it has grown large."""
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held as long as anybody writes there: see detach.py
-    except OSError:
-        pass
-    for output in (1, 2):
-        os.dup2(handle, output)
-    os.close(handle)
-    signal.signal(signal.SIGALRM, lambda number, frame: empty(log, LOG_BYTES))
-    signal.setitimer(signal.ITIMER_REAL, LOG_LOOK_S, LOG_LOOK_S)
-
-
-def empty(log, limit):
-    """Keeps the newest three parts of a log that others write to: LOG.1, LOG.2, LOG.3. Never raises."""
-    try:
-        if os.path.getsize(log) <= limit:
-            return
-        for number in (2, 1):
-            if os.path.exists("%s.%d" % (log, number)):
-                os.replace("%s.%d" % (log, number), "%s.%d" % (log, number + 1))
-        shutil.copyfile(log, log + ".1")
-        os.truncate(log, 0)  # whoever appends goes on at the start; a rename would go with him
-    except OSError:
-        pass  # a log is not worth a job
 
 
 def _say(line):

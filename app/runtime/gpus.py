@@ -11,6 +11,7 @@ from typing import Any
 import pynvml
 
 from app.config import RuntimeConfig
+from app.driver import in_a_container
 from app.runtime.cuda_visible import VISIBLE
 from app.runtime.gpu_search import Search
 from app.runtime.hours import Hours, parse_hours
@@ -42,7 +43,10 @@ class TakenGpus:
             self._checked = self.clock()
             for gpu in self.gpus:
                 if why := lost(self.nvml, gpu):
-                    raise GpuLost(f"GPU {gpu.index} {gpu.name} ({gpu.uuid}) is lost: {why}")
+                    hint = (
+                        "; a `systemctl daemon-reload` on the host does this to containers" if in_a_container() else ""
+                    )
+                    raise GpuLost(f"GPU {gpu.index} {gpu.name} ({gpu.uuid}) is lost: {why}{hint}")
 
 
 @contextmanager
@@ -73,7 +77,8 @@ def taken_gpus(
         yield TakenGpus([])
         return
     before = environ.get(VISIBLE)
-    search = Search(runs / ".gpus", job, settings, hours, wait_state, say, leave, nvml, before, sleep, clock, poll_s)
+    locks = Path(environ.get("GPU_LOCKS") or runs / ".gpus")
+    search = Search(locks, job, settings, hours, wait_state, say, leave, nvml, before, sleep, clock, poll_s)
     try:
         search.run()
         if search.taken:

@@ -16,6 +16,7 @@ import yaml
 from app.config import Config, load_config
 from app.errors import ACT, DONE, STOPPED, Stopped, UserError
 from app.runtime.autogroup import lower_autogroup
+from app.runtime.cuda_visible import VISIBLE
 from app.runtime.files import clear_torn, point_link, read_json, sha256_of, write_atomic, write_json
 from app.runtime.gpus import TakenGpus
 from app.runtime.machine import lower_priority, one_thread_each, out_of_memory, workers_for
@@ -72,8 +73,11 @@ class Run:
         return found
 
     def note_corpus(self, train: str, test: str, tables: dict[str, str]) -> None:
-        """Notes what was prepared. The place is kept relative to the run, as a default for DATA."""
-        place = os.path.relpath(self.data, self.folder)
+        """Notes what was prepared. The place is kept relative to the run, as a default for DATA.
+
+        DATA_PLACE: where it lies for those outside, when we are in a container.
+        """
+        place = os.environ.get("DATA_PLACE") or os.path.relpath(self.data, self.folder)
         new = {"train": train, "test": test, "tables": tables, "data": place}
         if self.corpus() != new:
             write_json(self.folder / "corpus.json", new)
@@ -205,6 +209,10 @@ def open_run(
         overrides["runtime.gpu_wait"] = True
     if most is not None:
         overrides["runtime.max_gpus"] = most
+    if _choose_gpus(env("GPUS") or "all") == "none":
+        overrides["runtime.device"] = "cpu"
+    if mask := env("UMASK"):  # 002: a team may write to each other's runs
+        os.umask(_octal(mask))
     path = _config_path(args)
     config = load_config(path, overrides)
     one_thread_each()
@@ -247,6 +255,23 @@ def _config_path(args: argparse.Namespace) -> Path:
 def _extra_values(args: argparse.Namespace) -> dict[str, Any]:
     """Values of a job's own options whose name is a config key (dest 'infer.model' and the like)."""
     return {key: value for key, value in vars(args).items() if "." in key}
+
+
+def _choose_gpus(asked: str) -> str:
+    """Narrows what CUDA shows us to GPUS: all, none, or numbers or UUIDs; CUDA_VISIBLE_DEVICES, if set, counts more."""
+    if asked not in ("all", "none"):
+        if not re.fullmatch(r"(\d+|(GPU|MIG)-[\w/-]+)(,(\d+|(GPU|MIG)-[\w/-]+))*", asked):
+            raise UserError(
+                f"GPUS={asked} names no GPUs", "GPUS=all, none, or numbers or UUIDs of nvidia-smi: GPUS=0,1"
+            )
+        os.environ.setdefault(VISIBLE, asked)
+    return asked
+
+
+def _octal(mask: str) -> int:
+    if not re.fullmatch(r"0?[0-7]{1,3}", mask):
+        raise UserError(f"UMASK={mask} is no umask", "for example UMASK=002: the group may write")
+    return int(mask, 8)
 
 
 def _whole(name: str) -> int | None:

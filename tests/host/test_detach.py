@@ -177,7 +177,7 @@ def test_a_wrong_name_leaves_no_folder(tree, env, words):
 
 
 def test_a_detached_log_that_grows_is_copied_aside_and_kept_thrice(tmp_path):
-    spec = importlib.util.spec_from_file_location("launch", ROOT / "app/host/launch.py")
+    spec = importlib.util.spec_from_file_location("log_file", ROOT / "app/host/log_file.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     log = tmp_path / "detached.log"

@@ -1,11 +1,14 @@
 """A checkout in miniature: the real app/ and its Python, and jobs made for a test."""
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from app.host.pins import newest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,8 +44,12 @@ def make_tree(folder: Path) -> Path:
     (folder / "jobs").mkdir(parents=True)
     (folder / "configs").mkdir()
     (folder / "configs" / "default.yaml").touch()
-    (folder / "app").symlink_to(ROOT / "app")
+    for name in ("app", "requirements"):
+        (folder / name).symlink_to(ROOT / name)
     (folder / ".venv" / "bin").mkdir(parents=True)
+    lock = newest() + ".txt"
+    digest = hashlib.sha256((ROOT / "requirements" / lock).read_bytes()).hexdigest()
+    (folder / ".venv" / ".locked-run").write_text(f"{lock} {digest}")
     python = folder / ".venv" / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
@@ -66,8 +73,9 @@ def launch(tree: Path, *jobs: str, python: str = sys.executable, **env: str) -> 
 
 def environment() -> dict[str, str]:
     """Ours, without what a user may have said to make."""
-    theirs = {"CONFIG", "RUN", "DATA", "RUNS", "INPUT", "FINAL", "JOB", "DETACH", "RUNNER", "STUBBORN", "LINES"}
-    return {name: value for name, value in os.environ.items() if name not in theirs}
+    theirs = {"CONFIG", "RUN", "DATA", "RUNS", "INPUT", "FINAL", "JOB", "DETACH", "CUDA", "STUBBORN", "LINES"}
+    ours = {name: value for name, value in os.environ.items() if name not in theirs}
+    return {**ours, "RUNNER": "local", "VENV_DIR": ".venv"}
 
 
 def wait_for(path: Path, seconds: float = 30) -> Path:

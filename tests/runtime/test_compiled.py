@@ -75,3 +75,19 @@ def test_who_has_no_home_may_work_too(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "home", nobody)
     assert kept_in(tmp_path).parent == tmp_path / "__pycache__"
+
+
+def test_what_an_image_has_compiled_is_brought_and_never_overwrites(tmp_path, monkeypatch):
+    from app.runtime import compiled
+
+    monkeypatch.setenv("MOKSORI_LOOPS", str(tmp_path / "image"))
+    compiled._bring(tmp_path / "here" / "loops-1")  # the image has none of this source
+    assert not (tmp_path / "here").exists()
+    (tmp_path / "image" / "loops-1").mkdir(parents=True)
+    (tmp_path / "image" / "loops-1" / "code").write_text("machine code")
+    (tmp_path / "here").mkdir()
+    compiled._bring(tmp_path / "here" / "loops-1")
+    (tmp_path / "here" / "loops-1" / "code").write_text("newer")
+    compiled._bring(tmp_path / "here" / "loops-1")
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["loops-1"]
+    assert (tmp_path / "here" / "loops-1" / "code").read_text() == "newer"

@@ -1,0 +1,54 @@
+"""What Docker says: asked through its command line, never waited for longer than some seconds."""
+
+import json
+import os
+import subprocess
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def asked(*words, seconds=15):
+    """(exit code, what it says, what it complains of); code 127 where there is no docker, 124 where it hangs."""
+    try:
+        done = subprocess.run(
+            ["docker", *words],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            start_new_session=True,  # a Ctrl-C is for the job, not for this question
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 124, "", "docker %s did not answer within %d s" % (words[0], seconds)
+    except OSError as error:
+        return 127, "", "docker: %s" % error.strerror
+    return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+def engine_version():
+    """The engine's version, or "" where none answers us."""
+    code, said, _ = asked("version", "--format", "{{.Server.Version}}", seconds=5)
+    return said if code == 0 else ""
+
+
+def compose_version():
+    """Compose's version ("2.26.1"), or "" where `docker compose` is not there."""
+    code, said, _ = asked("compose", "version", "--short", seconds=5)
+    return said.lstrip("v") if code == 0 else ""
+
+
+def state_of(container):
+    """What `docker inspect` says of a container's state, {} where it is gone, None where the engine does not answer."""
+    code, said, complaint = asked("inspect", "--type", "container", "--format", "{{json .State}}", container)
+    if code == 0:
+        return json.loads(said)
+    return {} if "no such" in complaint.lower() else None
+
+
+def label_of(image, label):
+    """A label of an image; None where the image is not here."""
+    code, said, _ = asked("image", "inspect", "--format", '{{index .Config.Labels "%s"}}' % label, image)
+    return said if code == 0 else None

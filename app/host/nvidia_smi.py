@@ -1,0 +1,120 @@
+"""What nvidia-smi says, of old and new drivers: GPUs, who runs on them, or why it says nothing. Python 3.8."""
+
+import os
+import pwd
+import subprocess
+
+NEW = ("index", "uuid", "name", "memory.used", "memory.total", "utilization.gpu", "driver_version", "compute_cap",
+       "mig.mode.current")  # fmt: skip
+OLD = NEW[:-2]  # drivers before 470 do not know their GPUs' compute capability, those before 450 no MIG
+# words of nvidia-smi -> what it means, what to do
+TROUBLES = (
+    ("version mismatch",
+     "the driver was updated under the running system: its library and its kernel module differ",
+     "a restart (or reloading the nvidia modules) by the administrator mends it; until then DEVICE=cpu"),
+    ("couldn't communicate with the NVIDIA driver",
+     "nvidia-smi is here, but no driver runs (not loaded, or not built for this kernel)",
+     "the administrator: is the kernel newer than the driver? until then DEVICE=cpu"),
+    ("Unknown Error",
+     "NVML is shut out: in a container after a `systemctl daemon-reload` on the host",
+     "start the container anew; lasting: nvidia-container-toolkit 1.17 or later with CDI"),
+    ("Insufficient Permissions",
+     "the GPU's devices may not be opened",
+     "the administrator: /dev/nvidia* for your group (often video), or the cluster gives GPUs to jobs only"),
+    ("GPU is lost", "a GPU has fallen off the bus", "the administrator: the machine needs a restart"),
+)  # fmt: skip
+
+
+def look(ask=None):
+    """{"tool", "trouble", "fix", "driver", "gpus": [{"index", "uuid", "name", ..., "users", "parts"}]}.
+
+    ask: words -> (exit code, text); the tests hand in what was recorded. trouble: "" where all is well.
+    """
+    ask = ask or _ask
+    gpus: list = []
+    found = {"tool": True, "trouble": "", "fix": "", "driver": "", "gpus": gpus}
+    fields, (code, text) = list(NEW), ask(_query(NEW))
+    if code and "not a valid field" in text:
+        fields, (code, text) = list(OLD), ask(_query(OLD))
+    if code == 127:
+        return dict(found, tool=False)
+    if code or not text.strip() or "No devices were found" in text:
+        return dict(found, **_trouble(text))
+    for line in text.strip().splitlines():
+        values = [value.strip() for value in line.split(", ")]
+        if len(values) != len(fields):
+            continue
+        gpu = dict(zip(fields, values), users=[], parts=[])  # noqa: B905 - Python 3.8
+        found["driver"] = gpu["driver_version"]
+        gpus.append(gpu)
+    if not gpus:
+        return dict(found, **_trouble(text))
+    _add_users(gpus, ask)
+    if any(gpu.get("mig.mode.current") == "Enabled" for gpu in gpus):
+        _add_parts(gpus, ask)
+    return found
+
+
+def compute(found):
+    """The compute capabilities that nvidia-smi names: ["8.0", ...]; empty for old drivers."""
+    return [gpu["compute_cap"] for gpu in found["gpus"] if "compute_cap" in gpu]
+
+
+def _trouble(text):
+    for words, what, fix in TROUBLES:
+        if words.lower() in text.lower():
+            return {"trouble": what, "fix": fix}
+    if "No devices were found" in text:
+        return {"trouble": "the driver finds no GPU", "fix": "the administrator: `dmesg | grep -i nvrm`"}
+    last = (text.strip().splitlines() or ["nothing"])[-1]
+    return {"trouble": "nvidia-smi does not answer: %s" % last, "fix": "ask the administrator, or use DEVICE=cpu"}
+
+
+def _add_users(gpus, ask):
+    code, text = ask(["--query-compute-apps=gpu_uuid,pid,used_memory", "--format=csv,noheader,nounits"])
+    for line in text.splitlines() if code == 0 else ():
+        parts = [part.strip() for part in line.split(",")]
+        for gpu in gpus:
+            if len(parts) == 3 and parts[0] == gpu["uuid"]:
+                gpu["users"].append("%s (process %s, %s MB)" % (_owner(parts[1]), parts[1], parts[2]))
+
+
+def _add_parts(gpus, ask):
+    """MIG instances: nvidia-smi -L lists them below their GPU."""
+    code, text = ask(["-L"])
+    here = None
+    for line in text.splitlines() if code == 0 else ():
+        for gpu in gpus:
+            if line.startswith("GPU ") and gpu["uuid"] in line:
+                here = gpu
+        if line.lstrip().startswith("MIG ") and here is not None:
+            here["parts"].append(line.split("Device")[0].strip() + " " + line.split("UUID:")[-1].strip(" )"))
+
+
+def _owner(pid):
+    try:
+        return pwd.getpwuid(os.stat("/proc/%s" % pid).st_uid).pw_name
+    except (OSError, KeyError):
+        return "somebody"
+
+
+def _query(fields):
+    return ["--query-gpu=" + ",".join(fields), "--format=csv,noheader,nounits"]
+
+
+def _ask(words):
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+            timeout=20,
+            check=False,
+        )
+    except FileNotFoundError:
+        return 127, ""
+    except (OSError, subprocess.SubprocessError) as error:
+        return 1, str(error)
+    return done.returncode, done.stdout
