@@ -11,8 +11,6 @@ import subprocess
 import sys
 import time
 
-from app.host.tool_checks import ask
-
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NEEDED_GB = 7.0  # free disk for the packages; the recordings' share comes on top
 SHM_GB = 0.5
@@ -30,19 +28,41 @@ def room_rows(runs):
             yield "note", what, "%.1f GB free (%s): little, make room before large corpora" % (free, path), ""
         else:
             yield "ok", what, "%.1f GB free (%s)" % (free, path), ""
-    for line in (ask(["quota", "-w", "-p"]) or "").splitlines()[2:]:
-        words = line.split()
-        if len(words) >= 4 and words[1].rstrip("*").isdigit() and int(words[3] or 0):
-            used, most = int(words[1].rstrip("*")) / 1e6, int(words[3]) / 1e6
-            little = most - used < NEEDED_GB
-            fix = "free space, or RUNS=FOLDER on another disk" if little else ""
-            yield "note" if little else "ok", "quota", "%.1f of %.1f GB used on %s" % (used, most, words[0]), fix
+    yield from quota_rows(_quota())
     try:
         free = shutil.disk_usage("/dev/shm").free / 1e9
         text = "%.1f GB free in /dev/shm%s" % (free, "" if free > SHM_GB else ": little")
         yield "ok" if free > SHM_GB else "note", "shm", text, "" if free > SHM_GB else "in a container: SHM=1g in .env"
     except OSError:
         yield "mend", "shm", "there is no /dev/shm", "the administrator mounts it: workers share memory there"
+
+
+def quota_rows(text):
+    """text: what `quota -w -p` says; blocks are kB, soft and hard limits 0 where there are none."""
+    for line in text.splitlines()[2:]:
+        words = line.split()
+        numbers = [word.rstrip("*") for word in words[1:4]]
+        if len(numbers) < 3 or not all(number.isdigit() for number in numbers):
+            continue
+        used, most = int(numbers[0]) / 1e6, int(numbers[2] if int(numbers[2]) else numbers[1]) / 1e6
+        if not most:
+            continue
+        text, fix = "%.1f of %.1f GB used on %s" % (used, most, words[0]), "free space, or RUNS=FOLDER on another disk"
+        if used >= most:
+            yield "mend", "quota", text, fix
+        else:
+            little = most - used < NEEDED_GB
+            yield "note" if little else "ok", "quota", text, fix if little else ""
+
+
+def _quota():
+    """What it says, whatever its exit code: over the quota it fails."""
+    try:
+        done = subprocess.run(["quota", "-w", "-p"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              stdin=subprocess.DEVNULL, universal_newlines=True, timeout=10, check=False)  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout
 
 
 def tried_rows(runs):

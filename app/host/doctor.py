@@ -15,7 +15,7 @@ from app.host.gpu_checks import chosen_pin, gpu_rows, pin_rows  # noqa: E402
 from app.host.machine_checks import machine_rows  # noqa: E402
 from app.host.nvidia_smi import look  # noqa: E402
 from app.host.pins import newest  # noqa: E402
-from app.host.settings import ENV, write_settings  # noqa: E402
+from app.host.settings import ENV, make_folders, write_settings  # noqa: E402
 from app.host.tool_checks import docker_facts, docker_rows, tool_rows  # noqa: E402
 
 NAMES = ("RUNNER", "CUDA", "COMPOSE_FILE", "DATA", "RUNS", "CPUS", "MEMORY")
@@ -28,8 +28,17 @@ def main():
     wanted = os.environ.get("CUDA") or known.get("CUDA")
     fixes = 0
     found, docker = look(), docker_facts()
-    groups = (machine_rows(), room_rows(runs), tried_rows(runs), gpu_rows(found), pin_rows(found, wanted),
-              docker_rows(docker, len(found["gpus"])), tool_rows())  # fmt: skip
+    pin = chosen_pin(found, wanted)[0] or newest()
+    in_containers = bool(docker.get("ServerVersion") and docker.get("compose"))
+    groups = (
+        machine_rows(pin, in_containers),
+        room_rows(runs),
+        tried_rows(runs),
+        gpu_rows(found),
+        pin_rows(found, wanted),
+        docker_rows(docker, len(found["gpus"])),
+        tool_rows(),
+    )
     for rows in groups:
         for verdict, what, text, fix in rows:
             print("%-5s %-10s %s" % (verdict, what, text))
@@ -43,7 +52,7 @@ def main():
             said = " ".join("%s=%s" % (name, values[name]) for name in NAMES if values.get(name))
             print("%-5s %-10s %s" % ("ok", ".env", said))
         except OSError as error:
-            print("%-5s %-10s %s: %s" % ("mend", ".env", ENV, error.strerror))
+            print("%-5s %-10s %s: %s" % ("mend", ".env", error.filename or ENV, error.strerror))
             fixes += 1
     print("doctor: %s" % ("%d things to mend" % fixes if fixes else "nothing stands in the way"))
     return 2 if fixes else 0
@@ -55,6 +64,9 @@ def settle(found=None, docker=None):
     wanted = os.environ.get("CUDA") or read_env(ENV).get("CUDA")
     pin = chosen_pin(found, wanted)[0] or newest()
     write_settings(docker, len(found["gpus"]), pin)
+    make_folders(
+        {**read_env(ENV), **{name: os.environ[name] for name in ("RUNS", "GPU_LOCKS") if os.environ.get(name)}}
+    )
 
 
 if __name__ == "__main__":

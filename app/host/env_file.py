@@ -1,7 +1,7 @@
 """.env: what `make doctor` found and what the user chose, for docker compose, make and the launcher alike.
 
-Lines NAME=value, '#' begins a comment; single quotes around a value keep what is in them. Python 3.8 or later,
-standard library only.
+Lines NAME=value, '#' begins a comment. As in compose, $NAME and a leading ~ stand for what they stand for in a shell,
+but within single quotes. Python 3.8 or later, standard library only.
 """
 
 import os
@@ -21,10 +21,11 @@ def read_env(path):
     return found
 
 
-def write_env(path, facts, choices, notes):
+def write_env(path, facts, choices, notes, owner=None):
     """Renews `facts`, adds `choices` that are not there yet, leaves every other line as it is.
 
-    facts, choices: NAME -> value; notes: NAME -> a comment above a line that is new. Whole or not at all.
+    facts, choices: NAME -> value; notes: NAME -> a comment above a line that is new; owner: (uid, gid)
+    of the file. Whole or not at all.
     """
     lines, seen = [], set()
     for line in _lines(path):
@@ -43,6 +44,8 @@ def write_env(path, facts, choices, notes):
     draft = "%s.%d" % (path, os.getpid())
     with open(draft, "w") as file:
         file.write("\n".join(lines) + "\n")
+    if owner:
+        os.chown(draft, *owner)
     os.replace(draft, path)
 
 
@@ -60,9 +63,13 @@ def quoted(value):
 
 def _value(text):
     text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+    if len(text) > 1 and text[0] == text[-1] == "'":
         return text[1:-1]
-    return re.sub(r"\s+#.*", "", text)
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    else:
+        text = re.sub(r"\s+#.*", "", text)
+    return os.path.expanduser(os.path.expandvars(text))
 
 
 def _lines(path):

@@ -2,7 +2,7 @@
 
 import os
 
-from app.host.nvidia_smi import compute
+from app.host.nvidia_smi import compute, small
 from app.host.pins import fitting, newest, read_pins, why_not
 
 
@@ -16,7 +16,6 @@ def gpu_rows(found):
         return
     if found["trouble"]:
         yield "mend", "gpu", found["trouble"], found["fix"]
-        return
     for gpu in found["gpus"]:
         busy = gpu["utilization.gpu"]
         text = "%s, %s of %s MB used, %s busy, driver %s" % (
@@ -58,8 +57,15 @@ def pin_rows(found, wanted=None):
     pin, why = chosen_pin(found, wanted)
     if pin is None:
         oldest = next(iter(read_pins().values()))["driver"]
-        yield "mend", "cuda", why, "the administrator: a driver of %s or later; until then DEVICE=cpu" % oldest
+        old = why.count("needs driver") == len(read_pins())
+        fix = "the administrator: a driver of %s or later; until then DEVICE=cpu" % oldest if old else "DEVICE=cpu"
+        yield "mend", "cuda", why, fix
         return
     note = "note" if wanted and pin != wanted else "ok"
     was = "; .env said %s, which does not run here" % wanted if note == "note" else ""
     yield note, "cuda", "%s, torch %s: %s%s" % (pin, read_pins()[pin]["torch"], why, was), ""
+    beside = [gpu for gpu in small(found) if why_not(pin, found["driver"], [gpu.get("compute_cap", "")])]
+    for gpu in beside:
+        others = ",".join(one["index"] for one in found["gpus"] if one not in beside)
+        text = "GPU %s %s is not run by %s" % (gpu["index"], gpu["name"], pin)
+        yield "note", "cuda", text, "GPUS=%s in .env keeps jobs to the others" % others

@@ -9,9 +9,12 @@ import os
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, ROOT)
+from app.host.env_file import take_up  # noqa: E402
 
 
 def main():
+    take_up(os.path.join(ROOT, ".env"))
     env = os.environ.get
     runs, job = env("RUNS") or "runs", env("JOB")
     lines, follow = env("LINES") or "50", env("FOLLOW") or "1"

@@ -4,28 +4,34 @@ import os
 import platform
 import sys
 
+from app.host.pins import OLDEST_PYTHON as OLDEST
+from app.host.pins import python_beyond
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-OLDEST, BEYOND = (3, 11), (3, 14)
 LITTLE_GB = 4.0  # memory below which jobs need fewer WORKERS
 
 
-def machine_rows():
-    yield from _machine()
+def machine_rows(pin, in_containers):
+    """pin: whose Python counts; in_containers: jobs bring their own."""
+    yield from _machine(pin, in_containers)
     yield from _memory()
     yield from _cgroup()
     yield from _manners()
     yield from _packages()
 
 
-def _machine():
+def _machine(pin, in_containers):
     name = _match("/etc/os-release", "PRETTY_NAME=") or platform.system()
     yield "ok", "system", "%s, kernel %s, %s" % (name.strip('"'), platform.release(), platform.machine()), ""
     version = platform.python_version()
     venv = os.path.exists(os.path.join(ROOT, ".venv", "bin", "python"))
-    if venv or OLDEST <= sys.version_info[:2] < BEYOND:
+    last = python_beyond(pin)[1] - 1
+    if venv or OLDEST <= sys.version_info[:2] < python_beyond(pin):
         yield "ok", "python", version, ""
     else:
-        yield "mend", "python", version + " is not between 3.11 and 3.13", "make PYTHON=python3.11 ..."
+        wanted = "3.11" if last == 11 else "between 3.11 and 3.%d" % last
+        text = "%s; RUNNER=local with %s needs %s" % (version, pin, wanted)
+        yield "note" if in_containers else "mend", "python", text, "make PYTHON=python3.11 ..."
     load = os.getloadavg()[0]
     usable, there = len(os.sched_getaffinity(0)), os.cpu_count() or 1
     busy = load > there * 0.75

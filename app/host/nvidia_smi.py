@@ -6,7 +6,8 @@ import subprocess
 
 NEW = ("index", "uuid", "name", "memory.used", "memory.total", "utilization.gpu", "driver_version", "compute_cap",
        "mig.mode.current")  # fmt: skip
-OLD = NEW[:-2]  # drivers before 470 do not know their GPUs' compute capability, those before 450 no MIG
+# drivers before 510 do not tell compute capabilities, those before 450 know no MIG
+OLDER, OLDEST = (*NEW[:-2], NEW[-1]), NEW[:-2]
 # words of nvidia-smi -> what it means, what to do
 TROUBLES = (
     ("version mismatch",
@@ -33,16 +34,18 @@ def look(ask=None):
     ask = ask or _ask
     gpus: list = []
     found = {"tool": True, "trouble": "", "fix": "", "driver": "", "gpus": gpus}
-    fields, (code, text) = list(NEW), ask(_query(NEW))
-    if code and "not a valid field" in text:
-        fields, (code, text) = list(OLD), ask(_query(OLD))
+    for fields in (NEW, OLDER, OLDEST):
+        code, text = ask(_query(fields))
+        if not code or "not a valid field" not in text:
+            break
     if code == 127:
         return dict(found, tool=False)
     if code or not text.strip() or "No devices were found" in text:
         return dict(found, **_trouble(text))
     for line in text.strip().splitlines():
         values = [value.strip() for value in line.split(", ")]
-        if len(values) != len(fields):
+        if len(values) != len(fields):  # a GPU in trouble, told amidst the others
+            found.update(_trouble(line))
             continue
         gpu = dict(zip(fields, values), users=[], parts=[])  # noqa: B905 - Python 3.8
         found["driver"] = gpu["driver_version"]
@@ -56,8 +59,15 @@ def look(ask=None):
 
 
 def compute(found):
-    """The compute capabilities that nvidia-smi names: ["8.0", ...]; empty for old drivers."""
-    return [gpu["compute_cap"] for gpu in found["gpus"] if "compute_cap" in gpu]
+    """Compute capabilities of the GPUs that training is for, ["8.0", ...]; [] where the driver does not tell them."""
+    return [gpu["compute_cap"] for gpu in found["gpus"] if "compute_cap" in gpu and gpu not in small(found)]
+
+
+def small(found):
+    """GPUs with less than half of the largest one's memory: for a screen, beside the others."""
+    sizes = [int(gpu["memory.total"]) for gpu in found["gpus"] if gpu["memory.total"].isdigit()]
+    most = max(sizes, default=0)
+    return [gpu for gpu in found["gpus"] if gpu["memory.total"].isdigit() and 2 * int(gpu["memory.total"]) < most]
 
 
 def _trouble(text):

@@ -8,6 +8,7 @@ import json
 import os
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+OLDEST_PYTHON = (3, 11)
 PINS = os.path.join(ROOT, "requirements", "pins.json")
 
 
@@ -19,6 +20,11 @@ def read_pins(path=PINS):
 
 def newest(pins=None):
     return list(pins or read_pins())[-1]
+
+
+def python_beyond(pin):
+    """The first Python that is too new for this pin in a virtual environment: torch 2.0 has no wheels after 3.11."""
+    return (3, 12) if read_pins()[pin]["torch"].startswith("2.0.") else (3, 14)
 
 
 def fitting(driver, compute, pins=None):

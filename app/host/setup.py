@@ -22,10 +22,9 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 from app.host.env_file import take_up  # noqa: E402
-from app.host.pins import newest, read_pins  # noqa: E402
+from app.host.pins import OLDEST_PYTHON as OLDEST  # noqa: E402
+from app.host.pins import newest, python_beyond, read_pins  # noqa: E402
 
-OLDEST, BEYOND = (3, 11), (3, 14)
-BEYOND_OLD_TORCH = (3, 12)  # torch 2.0 has no wheels for it
 NEEDED_GB = 7.0  # 5.1 installed, the rest while unpacking
 LOCKS = {"run": "%s.txt", "dev": "dev.txt"}
 
@@ -83,7 +82,7 @@ def _refuse(what, fix):
 
 def _python_problem(pin):
     version = sys.version_info[:2]
-    beyond = BEYOND_OLD_TORCH if read_pins()[pin]["torch"].startswith("2.0.") else BEYOND
+    beyond = python_beyond(pin)
     if OLDEST <= version < beyond:
         return None
     fitting = ["python3.%d" % minor for minor in range(OLDEST[1], beyond[1])]

@@ -11,14 +11,15 @@ RECORDED = Path(__file__).parent / "nvidia_smi"
 
 
 def machine(name: str):
-    new, old, users, parts = json.loads((RECORDED / f"{name}.json").read_text())
+    answers = json.loads((RECORDED / f"{name}.json").read_text())
 
     def ask(words):
         if words == ["-L"]:
-            return tuple(parts)
+            return tuple(answers["parts"])
         if words[0].startswith("--query-compute-apps"):
-            return tuple(users)
-        return tuple(new if "compute_cap" in words[0] else old)
+            return tuple(answers["users"])
+        kind = "new" if "compute_cap" in words[0] else "older" if "mig.mode" in words[0] else "oldest"
+        return tuple(answers[kind])
 
     return nvidia_smi.look(ask)
 
@@ -35,6 +36,9 @@ def rows(name: str, wanted: str | None = None):
         ("middle_535", "cu128", "cu130 needs driver 580.65.06 or later"),
         ("new_580", "cu130", "the newest that runs with driver 580.159.04"),
         ("mig_550", "cu128", "cu130 needs driver"),
+        ("v100_580", "cu128", "cu130 holds no code for a GPU of compute capability 7.0"),
+        ("mixed_580", "cu130", "the newest that runs with driver 580.95.05"),  # the small one does not count
+        ("lost_550", "cu128", "cu130 needs driver"),
         ("kepler_470", "cu117", "cu128 needs driver"),
         ("none_535", "cu130", "no GPU to fit"),
         ("absent", "cu130", "no GPU to fit"),
@@ -47,12 +51,34 @@ def test_the_pin_is_the_newest_that_the_driver_and_the_gpus_run(name, pin, why):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("ancient_418", "needs driver 450.80.02"), ("h100_470", "compute capability 9.0")]
+    ("name", "words", "fix"),
+    [
+        ("ancient_418", "needs driver 450.80.02", "a driver of 450.80.02 or later"),
+        ("pascal_580", "", "driver"),
+    ],
 )
-def test_where_no_pin_runs_it_is_to_be_mended_and_says_why(name, words):
-    [(verdict, what, text, fix)] = rows(name)[1]
-    assert verdict == "mend" and what == "cuda" and words in text and "DEVICE=cpu" in fix
-    assert gpu_checks.chosen_pin(machine(name))[0] is None
+def test_where_no_pin_runs_it_is_to_be_mended_and_says_why(name, words, fix):
+    found = machine(name)
+    if name == "pascal_580":  # cu117 would run it: without it nothing is left, and no driver helps
+        assert gpu_checks.chosen_pin(found)[0] == "cu117"
+        found["gpus"][0]["compute_cap"] = "3.0"
+        [(verdict, what, text, mend)] = gpu_checks.pin_rows(found)
+        assert verdict == "mend" and text.count("compute capability 3.0") == 3 and mend == "DEVICE=cpu"
+        return
+    [(verdict, what, text, mend)] = gpu_checks.pin_rows(found)
+    assert verdict == "mend" and what == "cuda" and words in text and fix in mend
+    assert gpu_checks.chosen_pin(found)[0] is None
+
+
+def test_a_small_gpu_for_the_screen_vetoes_nothing_and_is_named():
+    pin, note = rows("mixed_580")[1]
+    assert pin[0] == "ok" and pin[2].startswith("cu130")
+    assert note[0] == "note" and "GPU 0 Quadro P400 is not run by cu130" in note[2] and "GPUS=1" in note[3]
+
+
+def test_one_lost_among_others_is_told_beside_them():
+    lost, other = rows("lost_550")[0]
+    assert lost[0] == "mend" and "fallen off the bus" in lost[2] and other[0] == "ok" and "A40" in other[2]
 
 
 def test_a_pin_that_was_chosen_stays_where_it_runs_and_else_not():
@@ -76,7 +102,7 @@ def test_instances_of_mig_are_listed_and_missing_ones_told():
     gpu, parts = rows("mig_550")[0]
     assert "unknown how busy" in gpu[2] and parts[0] == "ok"
     assert "MIG 3g.40gb MIG-7f8091a2" in parts[2] and "MIG 1g.10gb MIG-8091a2b3" in parts[2]
-    verdict, _, text, fix = rows("mig_empty_550")[0][1]
+    verdict, _, text, fix = rows("mig_empty_470")[0][1]
     assert verdict == "mend" and "no instance" in text and "nvidia-smi mig" in fix
 
 

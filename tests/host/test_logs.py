@@ -85,3 +85,10 @@ def test_it_follows_across_a_rotation(tree):
     finally:
         follower.kill()
         follower.wait()
+
+
+def test_runs_may_be_named_in_env_alone(tree):
+    (tree / "runs").rename(tree / "elsewhere")
+    (tree / ".env").write_text("RUNS=elsewhere\n")
+    code, said = logs(tree, FOLLOW="0", RUN="default", JOB="train")[:2]
+    assert code == 0 and "default/train line 99" in said
