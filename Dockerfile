@@ -28,8 +28,8 @@ RUN --mount=from=uv,source=/uv,target=/uv \
     export UV_CACHE_DIR=/var/cache/uv UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_HTTP_TIMEOUT=300; \
     python3 -m venv --without-pip /opt/venv \
  && /uv/bin/uv pip install -q --python /opt/venv --require-hashes -r /opt/prep.txt
-# no bytecode is written when it runs, for it runs read only; HOME: for a user whom nobody has named
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
+# no bytecode is written when it runs, for it runs read only; HOME, LOGNAME: its user is a number without a name
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp LOGNAME=moksori \
     DATA=/data RUNS=/runs NUMBA_CACHE_DIR=/runs/.loops MOKSORI_LOOPS=/opt/loops \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /opt/moksori

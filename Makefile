@@ -5,11 +5,11 @@ PYTHON ?= python3
 VENV_DIR ?= .venv
 VENV := $(VENV_DIR)/bin/python
 export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CUDA VENV_DIR
-export GPU GPUS MAX_GPUS RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT
+export GPU GPUS MAX_GPUS RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
 
 JOBS := prepare denoise mix extract train infer evaluate
-.PHONY: help demo all $(JOBS) estimate status logs stop pack unpack doctor help-bundle \
-  test test-pins chaos fuzz profile bench bench-scaling bench-memory bench-polite lint lock has-python setup setup-dev
+.PHONY: help demo all $(JOBS) estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
+  test test-pins test-containers chaos fuzz profile bench bench-scaling bench-memory bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
 help: ## this list
@@ -60,6 +60,16 @@ doctor: has-python ## this machine: driver, GPUs and who uses them, Docker, disk
 help-bundle: has-python ## doctor, status, logs and config of RUN, without secrets, in one file for whoever helps
 	@$(PYTHON) app/host/launch.py --tool help_bundle
 
+##@ Containers
+images: has-python ## builds the four images for the pin of .env
+	@$(PYTHON) app/host/images.py build
+
+image-save: has-python ## the images (IMAGES=prep: some) in one file (OUT=file), for a server without a network
+	@$(PYTHON) app/host/images.py save
+
+image-load: has-python ## takes them from ARCHIVE=file
+	@$(PYTHON) app/host/images.py load
+
 ##@ Develop
 test: setup-dev ## the whole test suite
 	@$(VENV) -m pytest
@@ -67,6 +77,9 @@ test: setup-dev ## the whole test suite
 test-pins: ## the whole test suite with each torch of requirements/pins.json, each in an environment of its own
 	@for pin in $$($(PYTHON) -c 'import json; print(*json.load(open("requirements/pins.json")))'); do \
 	  echo "test-pins: $$pin"; CUDA=$$pin VENV_DIR=.venv-$$pin $(MAKE) --no-print-directory test || exit 2; done
+
+test-containers: setup-dev ## the images and compose, with a real Docker engine; root on Debian gets one installed
+	@$(VENV) -m pytest -rs tests/containers
 
 chaos: setup-dev ## kills jobs at random moments and at every write, and compares every byte
 	@$(VENV) -m tests.chaos

@@ -41,10 +41,12 @@ def compose_version():
 
 
 def state_of(container):
-    """What `docker inspect` says of a container's state, {} where it is gone, None where the engine does not answer."""
-    code, said, complaint = asked("inspect", "--type", "container", "--format", "{{json .State}}", container)
+    """A container's state, with its "Labels" and "Created"; {}: it is gone; None: nobody answers."""
+    shape = '{"State":{{json .State}},"Labels":{{json .Config.Labels}},"Created":{{json .Created}}}'
+    code, said, complaint = asked("inspect", "--type", "container", "--format", shape, container)
     if code == 0:
-        return json.loads(said)
+        found = json.loads(said)
+        return dict(found["State"], Labels=found["Labels"] or {}, Created=found["Created"])
     return {} if "no such" in complaint.lower() else None
 
 

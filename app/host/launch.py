@@ -31,9 +31,9 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, ROOT)
 from app.host import containers, local, log_file  # noqa: E402
 from app.host.env_file import take_up  # noqa: E402
+from app.host.settings import GPU_LOCKS  # noqa: E402
 
 STOPPED = 75
-GPU_LOCKS = "/var/tmp/moksori-gpus"  # one place for all users of a machine, their containers too
 
 
 def main():
@@ -57,7 +57,7 @@ def main():
     if not inside and not log and not place.prepare():
         return 2
     if tool:
-        return place.tool(words[1])
+        return place.tool(words[1], Ear())
     if os.environ.get("DETACH") == "1":
         return place.detach(words)
     if log:

@@ -22,7 +22,7 @@ def prepare():
     return subprocess.run([sys.executable, os.path.join(HERE, "setup.py")], check=False).returncode == 0
 
 
-def tool(name):
+def tool(name, ear):
     os.chdir(ROOT)
     os.execv(_python(), [_python(), "-m", "jobs." + name])
 

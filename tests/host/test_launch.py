@@ -143,3 +143,15 @@ def test_what_does_not_exist_is_told_before_any_work(tree, env, words):
     made = launch(tree, "quick", **env)
     said = made.communicate(timeout=30)[1]
     assert made.returncode == 2 and words in said and "fix:" in said and not (tree / "quick-was-here").exists()
+
+
+def test_the_doctors_pin_counts_for_a_virtual_environment_too(tree):
+    (tree / ".env").write_text("CUDA=cu117\n")
+    (tree / ".venv" / ".locked-run").unlink()  # so that setup has to look which one is wanted
+    installer = tree / ".venv" / "bin" / "uv"
+    installer.write_text('#!/bin/sh\necho "$@" > asked; exit 3\n')  # nothing is installed here
+    installer.chmod(0o755)
+    made = launch(tree, "quick")
+    said = made.communicate(timeout=60)[1]
+    assert made.returncode == 2 and "this failed" in said and not (tree / "quick-was-here").exists()
+    assert "cu117.txt" in (tree / "asked").read_text()
