@@ -92,6 +92,15 @@ def test_the_emptiest_that_nobody_uses_is_taken_although_a_busy_one_is_emptier(t
     assert server.started == 0
 
 
+def test_people_with_other_runs_share_the_locks_of_gpu_locks(take, tmp_path):
+    environ = {"GPU_LOCKS": str(tmp_path / "machine")}
+    with take(FakeNvml(FakeGpu("GPU-a", free_gb=20)), dict(environ)) as taken:
+        assert uuids(taken) == ["GPU-a"] and (tmp_path / "machine" / "GPU-a.lock").exists()
+        with pytest.raises(UserError, match="taken by our job"), take(FakeNvml(FakeGpu("GPU-a", free_gb=20)), environ):
+            pass
+    assert not (tmp_path / ".gpus").exists()
+
+
 def test_ties_go_to_the_least_busy_and_then_to_the_first(take):
     server = FakeNvml(FakeGpu("GPU-a", busy=15), FakeGpu("GPU-b", busy=5), FakeGpu("GPU-c", busy=5))
     with take(server, max_gpus=3) as taken:
