@@ -25,7 +25,7 @@ NOTES = {
     "DATA": "the corpus, read only, and what jobs make; empty: data and runs",
     "GPU_LOCKS": "GPUs are locked by UUID there: the same folder for all users of this machine",
     "CPUS": "most that a container may take: cores, memory, processes, shared memory",
-    "CPU_SHARES": "of 1024: what a container gets beside others who want the cores too",
+    "CPU_SHARES": "of 1024: what a container gets beside others that want the cores too",
     "GID": "the group of the files of containers: a team's, if you like",
     "UMASK": "002, with a team's GID: the group may write to your runs",
     "CA_BUNDLE": "certificates of a network that opens TLS on its way, for building images",
