@@ -157,7 +157,7 @@ def _install() -> None:
         raise NoEngine("no Docker engine answers, and only root on Debian can have one installed by these tests")
     if not shutil.which("dockerd"):
         must("apt-get", "update", "-qq")
-        must("apt-get", "install", "-y", "-qq", "--no-install-recommends", "docker.io", "iptables")
+        must("apt-get", "install", "-y", "-qq", "docker.io", "iptables")
 
 
 def is_debian() -> bool:

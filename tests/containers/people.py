@@ -60,7 +60,7 @@ class Person:
             extra_groups=[grp.getgrnam("docker").gr_gid],
         )
 
-    def run(self, *words: str, seconds: float = 600, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, seconds: float = 1500, **env: str) -> subprocess.CompletedProcess[str]:
         made = self.start(*words, **env)
         said = made.communicate(timeout=seconds)[0]
         return subprocess.CompletedProcess(words, made.returncode, said, "")
