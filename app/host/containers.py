@@ -8,23 +8,21 @@ import calendar
 import hashlib
 import json
 import os
-import secrets
-import signal
 import subprocess
 import sys
 import time
 
+from app.host.container import STOPPED, Container
 from app.host.docker import asked, compose_version, engine_version, state_of
 from app.host.images import ensure, refuse
-from app.host.settings import GPU_LOCKS, group_of, make_folder, make_folders, under_sudo
+from app.host.mounts import options_for_paths
+from app.host.settings import GPU_LOCKS, group_of, make_folders, under_sudo
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 ENV = os.path.join(ROOT, ".env")
 FIRST_S = 4.0  # what goes wrong at once goes wrong within this, and is shown
-STOPPED = 75
 NEW_S = 120.0  # a container that was made but not started: by somebody just now, or left over
-LAUNCHER = "moksori.launcher"  # the label that tells a launcher its own container from another's of that name
 SERVICES = ("prepare", "denoise", "mix", "extract", "train", "infer", "evaluate")
 
 
@@ -93,68 +91,6 @@ def run(job, ear, inside=False):
             return container.code
         print("docker: the engine was away and took %s with it; it is started again" % job, file=sys.stderr)
     return STOPPED
-
-
-class Container:
-    """A container of `docker compose run`, which is told what its client would keep for itself."""
-
-    def __init__(self, name, words, stdin, session=True):
-        """words: what follows `docker compose run`; session: a Ctrl-C is told by us, not by the terminal."""
-        self.name, self.mark = name, secrets.token_hex(8)
-        self.code, self.taken = 2, False  # taken: the engine went away, and the container with it
-        self._to_tell = []
-        label = "%s=%s" % (LAUNCHER, self.mark)
-        command = ["docker", "compose", "run", "--no-deps", "--label", label, "--name", name, *words]
-        self.client = subprocess.Popen(command, cwd=ROOT, stdin=stdin, start_new_session=session)
-
-    def tell(self, number, group=False):
-        """A signal, as soon as the container can hear it; STOP and CONT pause it."""
-        self._to_tell.append(number)
-        if number in (signal.SIGSTOP, signal.SIGCONT):
-            self._pass_on()  # we may stand still in a moment
-
-    def end(self, ear):
-        """Its state once it has ended, however often client and engine go away meanwhile; then it is removed."""
-        away, state = False, {}
-        while True:
-            self._pass_on()
-            if self.client.poll() is None:
-                try:
-                    self.client.wait(0.3)
-                except subprocess.TimeoutExpired:
-                    pass
-                continue
-            state = state_of(self.name)
-            if state is None:
-                if not away:
-                    print("docker: the engine does not answer; waiting for it", file=sys.stderr)
-                away = True
-                if ear.told_at:
-                    self.code = STOPPED
-                    return {}
-                time.sleep(2)
-            elif state.get("Labels", {}).get(LAUNCHER) != self.mark:
-                self.code = self.client.returncode if state == {} and self.client.returncode == 130 else 2
-                return {}  # it was never made, or the name is another's
-            elif state.get("Running") or state.get("Restarting"):
-                time.sleep(1)  # the client was ended, the job was not
-            else:
-                break
-        # 255: containerd lost it
-        self.taken = (away or state.get("ExitCode") == 255) and state.get("Status") != "created"
-        self.code = _code_of(state)
-        asked("rm", "-f", self.name, seconds=60)
-        return state
-
-    def _pass_on(self):
-        while self._to_tell:
-            number = self._to_tell[0]
-            words = {signal.SIGSTOP: ["pause"], signal.SIGCONT: ["unpause"]}.get(number)
-            words = words or ["kill", "--signal", signal.Signals(number).name]
-            told = asked(*words, self.name)[0] == 0
-            if not told and self.client.poll() is None:
-                return  # it is being made: we come again
-            self._to_tell.pop(0)
 
 
 def detach(jobs):
@@ -248,71 +184,8 @@ def _begin(service, name, *words):
             asked("rm", "-f", name, seconds=60)
     if not ensure(service):
         return None
-    mapped = _paths()
+    mapped = options_for_paths(run_name())
     return None if mapped is None else [*mapped, service, *words]
-
-
-def _paths():
-    """Options that give the container what CONFIG, INPUT, OUT and ARCHIVE name on this machine; None: told why not."""
-    options = []
-    for name, folder, mode in (
-        ("CONFIG", "/given/config", "ro"),
-        ("INPUT", "/given/input", "ro"),
-        ("ARCHIVE", "/given/archive", "ro"),
-        ("OUT", "/given/out", "rw"),
-    ):
-        path = os.environ.get(name)
-        if not path:
-            continue
-        full = os.path.realpath(os.path.join(ROOT, path))
-        if mode == "ro" and not os.path.exists(full):
-            refuse("%s=%s: no such file or folder" % (name, path), "%s=PATH: one that is there" % name)
-            return None
-        if ":" in full:
-            refuse("%s=%s: Docker cannot mount a path with a colon" % (name, path), "%s=PATH: without one" % name)
-            return None
-        if mode == "rw":
-            try:
-                make_folder(os.path.dirname(full))
-            except OSError as error:
-                refuse("%s=%s: %s" % (name, path, error.strerror), "%s=FILE: in a place of yours" % name)
-                return None
-        options += _seen(name, full, folder, mode)
-    if os.environ.get("CONFIG") and not os.environ.get("RUN"):
-        options += ["-e", "RUN=" + run_name()]  # a link's name, not that of what it points to
-    return options
-
-
-def _seen(name, full, place, mode):
-    """-e NAME=path within the container, and -v where it lies outside of what is mounted anyway."""
-    mounts = ((os.environ["RUNS"], "/runs"), (os.environ["DATA"], "/data"), (os.path.join(ROOT, "configs"), "configs"))
-    for host, inside in mounts:
-        host = os.path.realpath(host)
-        if full == host or full.startswith(host.rstrip("/") + "/"):
-            if mode == "rw" and inside != "/runs":
-                continue
-            return ["-e", "%s=%s" % (name, os.path.normpath(os.path.join(inside, os.path.relpath(full, host))))]
-    folder, last = (full, "") if os.path.isdir(full) else os.path.split(full)
-    return ["-v", "%s:%s:%s" % (folder, place, mode), "-e", "%s=%s" % (name, os.path.join(place, last))]
-
-
-def _code_of(state):
-    code = state.get("ExitCode", 1)
-    if state.get("Status") == "created":  # it never ran
-        if "could not select device driver" in state.get("Error", ""):
-            print(
-                "docker: this engine cannot hand out GPUs (no NVIDIA container runtime)\n  fix: ask the administrator "
-                "for nvidia-container-toolkit, then `make doctor`; RUNNER=local uses the GPU without Docker",
-                file=sys.stderr,
-            )
-        return 2
-    if state.get("OOMKilled") and code:
-        print(
-            "docker: the job was killed, it held more than MEMORY=%s\n  fix: fewer WORKERS, or more MEMORY in .env"
-            % (os.environ.get("MEMORY") or "0"),
-            file=sys.stderr,
-        )
-    return 128 - code if code - 128 in signal.valid_signals() else code
 
 
 def _do_not_come_back():

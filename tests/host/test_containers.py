@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.host import containers, images
+from app.host import container, containers, images, mounts
 
 DOCKER = """#!{python}
 import json, os, sys, time
@@ -58,8 +58,8 @@ def ended(code, **more):
     return json.dumps({"Running": False, "Status": "exited", "ExitCode": code, **more})
 
 
-def container(docker):
-    made = containers.Container("kims-train", ["train"], subprocess.DEVNULL)
+def begun(docker):
+    made = container.Container("kims-train", ["train"], subprocess.DEVNULL)
     end = time.monotonic() + 20
     while not (docker / "label").exists():
         assert time.monotonic() < end
@@ -71,7 +71,7 @@ QUIET = SimpleNamespace(told_at=0.0)
 
 
 def test_a_signal_that_comes_while_the_container_is_made_is_told_as_soon_as_it_hears(docker):
-    made = container(docker)
+    made = begun(docker)
     made.tell(signal.SIGTERM)
     for _ in range(3):
         made._pass_on()
@@ -97,7 +97,7 @@ def test_a_signal_that_comes_while_the_container_is_made_is_told_as_soon_as_it_h
     ],
 )
 def test_each_end_has_its_code(docker, state, code, taken):
-    made = container(docker)
+    made = begun(docker)
     (docker / "state").write_text(state)
     (docker / "client-ends").write_text("1")
     made.end(QUIET)
@@ -105,13 +105,13 @@ def test_each_end_has_its_code(docker, state, code, taken):
 
 
 def test_a_container_that_was_never_made_is_for_the_user_to_mend(docker):
-    made = container(docker)
+    made = begun(docker)
     (docker / "client-ends").write_text("1")
     assert made.end(QUIET) == {} and made.code == 2 and not made.taken
 
 
 def test_anothers_container_of_that_name_is_let_be(docker):
-    made = container(docker)
+    made = begun(docker)
     (docker / "another").touch()
     (docker / "state").write_text(json.dumps({"Running": True, "Status": "running", "ExitCode": 0}))
     (docker / "client-ends").write_text("1")
@@ -119,7 +119,7 @@ def test_anothers_container_of_that_name_is_let_be(docker):
 
 
 def test_told_to_stop_while_the_engine_is_away_it_ends(docker, capfd):
-    made = container(docker)
+    made = begun(docker)
     (docker / "state").write_text("away")
     (docker / "client-ends").write_text("1")
     made.end(SimpleNamespace(told_at=1.0))
@@ -127,8 +127,8 @@ def test_told_to_stop_while_the_engine_is_away_it_ends(docker, capfd):
 
 
 def test_memory_that_was_recovered_from_is_no_end(docker, capfd):
-    assert containers._code_of({"ExitCode": 0, "OOMKilled": True}) == 0 and not capfd.readouterr().err
-    assert containers._code_of({"ExitCode": 137, "OOMKilled": True}) == -9 and "MEMORY" in capfd.readouterr().err
+    assert container.code_of({"ExitCode": 0, "OOMKilled": True}) == 0 and not capfd.readouterr().err
+    assert container.code_of({"ExitCode": 137, "OOMKilled": True}) == -9 and "MEMORY" in capfd.readouterr().err
 
 
 def test_names_of_containers_are_dockers_and_differ_as_runs_do(monkeypatch):
@@ -158,7 +158,7 @@ def test_paths_are_given_as_the_container_sees_them(mounted, monkeypatch):
     monkeypatch.setenv("CONFIG", str(mounted / "linked.yaml"))
     monkeypatch.setenv("INPUT", str(mounted / "data" / "a b.wav"))
     monkeypatch.setenv("OUT", str(mounted / "new" / "run.tar"))
-    assert containers._paths() == [
+    assert mounts.options_for_paths(containers.run_name()) == [
         "-v", f"{mounted}:/given/config:ro", "-e", "CONFIG=/given/config/mine.yaml",
         "-e", "INPUT=/data/a b.wav",
         "-v", f"{mounted}/new:/given/out:rw", "-e", "OUT=/given/out/run.tar",
@@ -168,13 +168,20 @@ def test_paths_are_given_as_the_container_sees_them(mounted, monkeypatch):
     monkeypatch.setenv("CONFIG", "configs/demo.yaml")
     monkeypatch.setenv("INPUT", str(mounted / "data"))
     monkeypatch.delenv("OUT")
-    assert containers._paths() == ["-e", "CONFIG=configs/demo.yaml", "-e", "INPUT=/data", "-e", "RUN=demo"]
+    assert mounts.options_for_paths(containers.run_name()) == [
+        "-e",
+        "CONFIG=configs/demo.yaml",
+        "-e",
+        "INPUT=/data",
+        "-e",
+        "RUN=demo",
+    ]
 
 
 @pytest.mark.parametrize(("name", "path"), [("CONFIG", "confg/mine.yaml"), ("INPUT", "none.wav"), ("OUT", "a:b/x.tar")])
 def test_paths_that_cannot_be_given_are_told(mounted, monkeypatch, capfd, name, path):
     monkeypatch.setenv(name, path)
-    assert containers._paths() is None and f"{name}={path}" in capfd.readouterr().err
+    assert mounts.options_for_paths(containers.run_name()) is None and f"{name}={path}" in capfd.readouterr().err
 
 
 def test_an_images_source_is_all_that_goes_into_it(tmp_path, monkeypatch):
