@@ -1,5 +1,5 @@
 # Four images that share their layers: prep (prepare, denoise, mix; no torch), extract, train, infer (infer, evaluate).
-#   docker compose build                                         as .env says
+#   make images                                                  as .env says
 #   docker build --target train --build-arg CUDA=cu128 .
 # For BuildKit of Docker 20.10 and later, and for Podman. CUDA: a line of requirements/pins.json; `make doctor` knows which.
 ARG BASE=debian:bookworm-slim
@@ -62,7 +62,7 @@ RUN --mount=type=cache,id=moksori-loops,target=/var/cache/loops \
 FROM prep-packages AS prep
 COPY --from=ours /opt/loops /opt/loops
 COPY --from=ours /opt/moksori /opt/moksori
-# what it was built from, as app/host/containers.py counts it
+# what it was built from, as app/host/images.py counts it
 ARG SOURCE=unknown
 LABEL moksori.source=${SOURCE}
 CMD ["python3", "-m", "jobs.prepare"]

@@ -39,9 +39,8 @@ def problem(words):
             return "you may not use Docker's socket", (
                 "ask the administrator to add you to the group docker (then log in anew), or RUNNER=local"
             )
-        return "no Docker engine answers: %s" % complaint.splitlines()[
-            -1
-        ], "start it, or RUNNER=local; see `make doctor`"
+        what = "no Docker engine answers: %s" % complaint.splitlines()[-1]
+        return what, "start it, or RUNNER=local; see `make doctor`"
     if not compose_version():
         return "this Docker has no `docker compose`", (
             "put the plugin docker-compose (version 2) into ~/.docker/cli-plugins, or RUNNER=local; see docs/servers.md"

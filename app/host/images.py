@@ -116,9 +116,9 @@ def ensure(service):
         return True
     why = "the first time: minutes, 1 to 6 GB" if there is None else "its sources have changed: some seconds"
     print("docker: building %s (%s)" % (image, why), file=sys.stderr)
-    before = asked("image", "inspect", "--format", "{{.Id}}", image)[1]
+    before = _id_of(image)
     done = subprocess.run(["docker", "compose", "build", service], cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
-    if before and not done.returncode:
+    if before and not done.returncode and before != _id_of(image):
         asked("rmi", before)  # without a name now; refused where a container still uses it
     if done.returncode:
         refuse(
@@ -126,6 +126,10 @@ def ensure(service):
             "mend what is said above; without a network, make image-save where there is one, make image-load here",
         )
     return done.returncode == 0
+
+
+def _id_of(image):
+    return asked("image", "inspect", "--format", "{{.Id}}", image)[1]
 
 
 def digest():
