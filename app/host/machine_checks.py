@@ -5,7 +5,7 @@ import platform
 import sys
 
 from app.host.pins import OLDEST_PYTHON as OLDEST
-from app.host.pins import python_beyond
+from app.host.pins import python_beyond, read_pins
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LITTLE_GB = 4.0  # memory below which jobs need fewer WORKERS
@@ -17,7 +17,7 @@ def machine_rows(pin, in_containers):
     yield from _memory()
     yield from _cgroup()
     yield from _manners()
-    yield from _packages()
+    yield from _packages(pin)
 
 
 def _machine(pin, in_containers):
@@ -77,12 +77,12 @@ def _manners():
     yield "ok", "nice", "%d; autogroup %s" % (os.nice(0), text), ""
 
 
-def _packages():
+def _packages(pin):
     stamps = [name for name in ("run", "dev") if os.path.exists(os.path.join(ROOT, ".venv", ".locked-" + name))]
     if stamps:
         yield "ok", "packages", ".venv holds the locked packages (%s)" % ", ".join(stamps), ""
     else:
-        yield "note", "packages", "not installed yet: the first `make JOB` does it, 5 GB", ""
+        yield "note", "packages", "not installed yet: RUNNER=local does it, %d GB" % read_pins()[pin]["gb"], ""
 
 
 def memory_gb():

@@ -13,7 +13,7 @@ PINS = os.path.join(ROOT, "requirements", "pins.json")
 
 
 def read_pins(path=PINS):
-    """name -> {"torch", "numpy", "driver", "sm": [least, most]}, the oldest first."""
+    """name -> {"torch", "numpy", "driver", "sm": [least, most], "gb": on disk}, the oldest first."""
     with open(path) as file:
         return json.load(file)
 

@@ -25,7 +25,7 @@ from app.host.env_file import take_up  # noqa: E402
 from app.host.pins import OLDEST_PYTHON as OLDEST  # noqa: E402
 from app.host.pins import newest, python_beyond, read_pins  # noqa: E402
 
-NEEDED_GB = 7.0  # 5.1 installed, the rest while unpacking
+UNPACKING_GB = 2.0  # beside what is installed, for a while
 LOCKS = {"run": "%s.txt", "dev": "dev.txt"}
 
 
@@ -40,11 +40,14 @@ def main():
     if all(_read(_stamp(venv, name)) == digest for name, digest in wanted.items()):
         return 0
     made = os.path.exists(os.path.join(venv, "bin", "python"))
-    problem = (None if made else _python_problem(pin) or _venv_problem()) or _disk_problem(venv)
+    problem = (None if made else _python_problem(pin) or _venv_problem()) or _disk_problem(pin, venv)
     if problem:
         return _refuse(*problem)
     shown = os.path.relpath(venv)
-    print("setup: %s for %s (once; about 5 GB, some minutes on a slow line)" % (shown, pin), file=sys.stderr)
+    print(
+        "setup: %s for %s (once; %d GB, some minutes on a slow line)" % (shown, pin, read_pins()[pin]["gb"]),
+        file=sys.stderr,
+    )
     uv, python = os.path.join(venv, "bin", "uv"), os.path.join(venv, "bin", "python")
     steps = [] if made else [[sys.executable, "-m", "venv", "--clear", venv]]
     if not os.path.exists(uv):
@@ -109,11 +112,12 @@ def _venv_problem():
     return None
 
 
-def _disk_problem(venv):
+def _disk_problem(pin, venv):
+    needed_gb = read_pins()[pin]["gb"] + UNPACKING_GB
     free_gb = shutil.disk_usage(ROOT).free / 1e9
-    if free_gb >= NEEDED_GB or os.path.exists(_stamp(venv, "run")):
+    if free_gb >= needed_gb or os.path.exists(_stamp(venv, "run")):
         return None
-    return "%.1f GB free in %s, the packages need %.0f" % (free_gb, ROOT, NEEDED_GB), "free some disk space"
+    return "%.1f GB free in %s, the packages need %.0f" % (free_gb, ROOT, needed_gb), "free some disk space"
 
 
 def _digest(pin, name):

@@ -131,3 +131,9 @@ def test_a_pin_has_its_torch_and_its_prep_part_is_a_part_of_it(pin):
     assert f"torch=={wanted['torch']}" in whole
     assert prep < whole and not any(name.startswith(("torch", "nvidia-cu", "triton")) for name in prep)
     assert not {name.split("==")[0] for name in whole} & {name.split("==")[0] for name in packages("dev.txt")}
+
+
+def test_a_larger_pin_asks_for_more_room(setup, monkeypatch, capsys):
+    monkeypatch.setattr(setup.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 9e9}))
+    monkeypatch.setenv("CUDA", "cu128")
+    assert setup.main() == 2 and "9.0 GB free" in (said := capsys.readouterr().err) and "need 10" in said
