@@ -18,6 +18,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, ROOT)
+from app.host.ask import said  # noqa: E402
+
 FIRST_S = 4.0  # what goes wrong at once goes wrong within this, and is shown
 PASSED_ON = (
     "CONFIG", "RUN", "DATA", "RUNS", "WORKERS", "DEVICE", "INPUT", "FINAL", "GPU", "GPUS", "MAX_GPUS", "RUNNER",
@@ -178,20 +181,7 @@ def _environment():
 
 
 def _asked(words):
-    """What a command says, or None where it fails."""
-    try:
-        done = subprocess.run(
-            words,
-            env=_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            universal_newlines=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return said(words, seconds=5, env=_environment())
 
 
 def _tail(log, begin, most=4000):

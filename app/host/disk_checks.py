@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 
+from app.host.ask import ask
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NEEDED_GB = 7.0  # free disk for the packages; the recordings' share comes on top
 SHM_GB = 0.5
@@ -28,7 +30,7 @@ def room_rows(runs):
             yield "note", what, "%.1f GB free (%s): little, make room before large corpora" % (free, path), ""
         else:
             yield "ok", what, "%.1f GB free (%s)" % (free, path), ""
-    yield from quota_rows(_quota())
+    yield from quota_rows(ask(["quota", "-w", "-p"])[1])  # over the quota it fails, and says so all the same
     try:
         free = shutil.disk_usage("/dev/shm").free / 1e9
         text = "%.1f GB free in /dev/shm%s" % (free, "" if free > SHM_GB else ": little")
@@ -53,16 +55,6 @@ def quota_rows(text):
         else:
             little = most - used < NEEDED_GB
             yield "note" if little else "ok", "quota", text, fix if little else ""
-
-
-def _quota():
-    """What it says, whatever its exit code: over the quota it fails."""
-    try:
-        done = subprocess.run(["quota", "-w", "-p"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              stdin=subprocess.DEVNULL, universal_newlines=True, timeout=10, check=False)  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout
 
 
 def tried_rows(runs):

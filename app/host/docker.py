@@ -1,31 +1,13 @@
 """What Docker says: asked through its command line, never waited for longer than some seconds."""
 
 import json
-import os
-import subprocess
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from app.host.ask import ask
 
 
 def asked(*words, seconds=15):
     """(exit code, what it says, what it complains of); code 127 where there is no docker, 124 where it hangs."""
-    try:
-        done = subprocess.run(
-            ["docker", *words],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            universal_newlines=True,
-            start_new_session=True,  # a Ctrl-C is for the job, not for this question
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return 124, "", "docker %s did not answer within %d s" % (words[0], seconds)
-    except OSError as error:
-        return 127, "", "docker: %s" % error.strerror
-    return done.returncode, done.stdout.strip(), done.stderr.strip()
+    return ask(["docker", *words], seconds)
 
 
 def engine_version():

@@ -2,7 +2,8 @@
 
 import os
 import pwd
-import subprocess
+
+from app.host.ask import ask
 
 NEW = ("index", "uuid", "name", "memory.used", "memory.total", "utilization.gpu", "driver_version", "compute_cap",
        "mig.mode.current")  # fmt: skip
@@ -26,16 +27,16 @@ TROUBLES = (
 )  # fmt: skip
 
 
-def look(ask=None):
+def look(asked=None):
     """{"tool", "trouble", "fix", "driver", "gpus": [{"index", "uuid", "name", ..., "users", "parts"}]}.
 
-    ask: words -> (exit code, text); the tests hand in what was recorded. trouble: "" where all is well.
+    asked: words -> (exit code, text); the tests hand in what was recorded. trouble: "" where all is well.
     """
-    ask = ask or _ask
+    asked = asked or _ask
     gpus: list = []
     found = {"tool": True, "trouble": "", "fix": "", "driver": "", "gpus": gpus}
     for fields in (NEW, OLDER, OLDEST):
-        code, text = ask(_query(fields))
+        code, text = asked(_query(fields))
         if not code or "not a valid field" not in text:
             break
     if code == 127:
@@ -52,9 +53,9 @@ def look(ask=None):
         gpus.append(gpu)
     if not gpus:
         return dict(found, **_trouble(text))
-    _add_users(gpus, ask)
+    _add_users(gpus, asked)
     if any(gpu.get("mig.mode.current") == "Enabled" for gpu in gpus):
-        _add_parts(gpus, ask)
+        _add_parts(gpus, asked)
     return found
 
 
@@ -80,8 +81,8 @@ def _trouble(text):
     return {"trouble": "nvidia-smi does not answer: %s" % last, "fix": "ask the administrator, or use DEVICE=cpu"}
 
 
-def _add_users(gpus, ask):
-    code, text = ask(["--query-compute-apps=gpu_uuid,pid,used_memory", "--format=csv,noheader,nounits"])
+def _add_users(gpus, asked):
+    code, text = asked(["--query-compute-apps=gpu_uuid,pid,used_memory", "--format=csv,noheader,nounits"])
     for line in text.splitlines() if code == 0 else ():
         parts = [part.strip() for part in line.split(",")]
         for gpu in gpus:
@@ -89,9 +90,9 @@ def _add_users(gpus, ask):
                 gpu["users"].append("%s (process %s, %s MB)" % (_owner(parts[1]), parts[1], parts[2]))
 
 
-def _add_parts(gpus, ask):
+def _add_parts(gpus, asked):
     """MIG instances: nvidia-smi -L lists them below their GPU."""
-    code, text = ask(["-L"])
+    code, text = asked(["-L"])
     here = None
     for line in text.splitlines() if code == 0 else ():
         for gpu in gpus:
@@ -113,18 +114,5 @@ def _query(fields):
 
 
 def _ask(words):
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            universal_newlines=True,
-            timeout=20,
-            check=False,
-        )
-    except FileNotFoundError:
-        return 127, ""
-    except (OSError, subprocess.SubprocessError) as error:
-        return 1, str(error)
-    return done.returncode, done.stdout
+    code, text, complaint = ask(["nvidia-smi", *words], seconds=20)
+    return code, text + complaint

@@ -4,8 +4,8 @@ import getpass
 import json
 import os
 import shutil
-import subprocess
 
+from app.host.ask import said
 from app.host.docker import asked, compose_version
 
 OLDEST_DOCKER, OLDEST_COMPOSE = (20, 10), (2, 6)
@@ -16,8 +16,8 @@ def docker_facts():
     """What `docker info` says: {"trouble", "fix", "Runtimes", ...}; {} where there is no docker at all."""
     if not shutil.which("docker"):
         return {}
-    _, said, complaint = asked("info", "--format", "{{json .}}", seconds=10)
-    facts = _parsed(said)
+    _, answer, complaint = asked("info", "--format", "{{json .}}", seconds=10)
+    facts = _parsed(answer)
     if not facts.get("ServerVersion"):
         trouble = complaint or " ".join(facts.get("ServerErrors") or []) or "no answer"
         if "permission denied" in trouble:
@@ -87,36 +87,19 @@ def tool_rows():
         ("slurm", ["sinfo", "--version"]),
     ):
         if shutil.which(words[0]):
-            said = ask(words)
-            text = said.splitlines()[0] if said else "is installed, but does not answer"
-            yield "ok" if said else "note", name, text, ""
-    if ask(["systemctl", "--user", "show-environment"]) is None:
+            answer = said(words)
+            text = answer.splitlines()[0] if answer else "is installed, but does not answer"
+            yield "ok" if answer else "note", name, text, ""
+    if said(["systemctl", "--user", "show-environment"]) is None:
         yield "ok", "detached", "DETACH=1: a session of its own (no user units of systemd here)", ""
         return
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    linger = ask(["loginctl", "show-user", user, "-p", "Linger"]) == "Linger=yes"
+    linger = said(["loginctl", "show-user", user, "-p", "Linger"]) == "Linger=yes"
     text = "a user unit of systemd" if linger else "a session of its own; lingering is off (loginctl enable-linger)"
     yield "ok" if linger else "note", "detached", "DETACH=1: " + text, ""
-
-
-def ask(words):
-    """What a command says, or None where it fails or does not answer within 10 s."""
-    try:
-        done = subprocess.run(
-            words,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            universal_newlines=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _parsed(text):
