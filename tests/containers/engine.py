@@ -141,9 +141,14 @@ class Engine:
 
 
 def run(*words: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        words, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
+    """As a shell would: a command that is not there is exit code 127."""
+    try:
+        return subprocess.run(
+            words, cwd=cwd, env={**os.environ, **env}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        return subprocess.CompletedProcess(words, 127, "", str(error))
 
 
 def must(*words: str, cwd: Path | None = None) -> str:
