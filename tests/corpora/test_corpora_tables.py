@@ -50,7 +50,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine(tmp_path, bom, end, la
         ("id, path,label", "rename ' path' to 'path'"),
         ("id,path,zzz", "add it; the columns are: id, path, zzz"),
         ("", "add it; the columns are: none"),
-        ("id;path;label", "separate the cells by commas"),
+        ("id path label", "add it; the columns are: id path label"),
     ],
 )
 def test_a_missing_column_is_told_with_the_nearest_match(tmp_path, head, hint):
@@ -77,15 +77,67 @@ def test_an_empty_id_names_its_line(tmp_path):
     assert complaint(tmp_path, "id,path,label\na,x,real\n,y,fake\n").startswith("train.csv:3: an empty id")
 
 
-@pytest.mark.parametrize("bad", ["목소리".encode("cp949"), "é".encode("latin-1")])
-def test_what_is_not_utf_8_names_its_line(tmp_path, bad):
+def test_semicolons_tabs_and_bars_separate_too(tmp_path):
+    for sign in ";\t|":
+        for before in ("", f"sep={sign}\r\n"):
+            content = f"{before}id{sign}path{sign}label\na{sign}x,y.ogg{sign}real\n"
+            (line, row), *rest = read_table(table(tmp_path, content), COLUMNS)
+            assert row == {"id": "a", "path": "x,y.ogg", "label": "real"} and not rest
+            assert line == (3 if before else 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp949"])
+def test_a_table_saved_by_a_korean_windows_is_read(tmp_path, encoding):
+    text = "id,path,label\r\n목소리,train/목소리.ogg,real\r\n"
+    assert [row for _, row in read_table(table(tmp_path, text.encode(encoding)), COLUMNS)] == [
+        {"id": "목소리", "path": "train/목소리.ogg", "label": "real"}
+    ]
+
+
+def test_that_it_was_read_as_cp949_is_told_once_with_a_line_to_look_at(tmp_path, capsys):
+    path = table(tmp_path, "id,path,label\na,x,real\nb,목소리.ogg,fake\n".encode("cp949"))
+    assert [len(list(read_table(path, COLUMNS))) for _ in range(2)] == [2, 2]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and "read as CP949" in told[0] and "Line 3, is it right? b,목소리.ogg,fake" in told[0]
+
+
+@pytest.mark.parametrize("bad", [b"\xe9", b"\x80", b"\xff"])
+def test_what_is_in_no_known_encoding_names_its_line(tmp_path, bad):
     said = complaint(tmp_path, b"id,path,label\na,x,real\nb," + bad + b",fake\n")
     assert said.startswith("train.csv:3: not UTF-8") and "save it as UTF-8" in said
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
-def test_a_table_in_utf_16_is_told_as_such(tmp_path, encoding):
-    assert "not UTF-8" in complaint(tmp_path, "id,path,label\na,x,real\n".encode(encoding))
+def test_a_text_cut_off_within_a_character_names_its_line(tmp_path):
+    said = complaint(tmp_path, "id,path,label\na,x,real\n".encode("utf-16")[:-1])
+    assert said.startswith("train.csv:") and "begins as UTF-16, but is not" in said
+    said = complaint(tmp_path, b"\xef\xbb\xbfid,path,label\na,\xff,real\n")
+    assert said.startswith("train.csv:2: begins as UTF-8, but is not")
+
+
+def test_a_first_line_without_an_end_is_no_head(tmp_path):
+    assert "a first line of over" in complaint(tmp_path, b"id," * 1_000_000)
+
+
+@pytest.mark.parametrize("id", ["=cmd()", "@SUM(1)", "+1+cmd|' /C calc'!A0", "-2+3", '=HYPERLINK("x")'])
+def test_an_id_that_a_spreadsheet_would_run_is_refused(tmp_path, id):
+    cell = '"' + id.replace('"', '""') + '"'
+    said = complaint(tmp_path, f"id,path,label\na,x,real\n{cell},y,fake\n")
+    assert said.startswith("train.csv:3: id '") and "is a formula" in said
+
+
+@pytest.mark.parametrize("id", ["../x", "/etc/passwd", "a/b", "C:\\x", "..", "."])
+def test_an_id_that_is_a_path_is_refused(tmp_path, id):
+    said = complaint(tmp_path, f"id,path,label\na,x,real\n{id},y,fake\n")
+    assert said.startswith(f"train.csv:3: id '{id}' is a path")
+
+
+def test_an_id_with_a_control_character_is_refused(tmp_path):
+    assert "control character" in complaint(tmp_path, "id,path,label\na\x1b[31m,x,real\n")
+
+
+@pytest.mark.parametrize("id", ["-dQw4w9WgXcQ", "+82-10", "목소리 1", "a=b", "x.y:z", "0"])
+def test_a_name_that_only_looks_odd_is_an_id(tmp_path, id):
+    assert [row["id"] for _, row in read_table(table(tmp_path, f"id,path,label\n{id},x,real\n"), COLUMNS)] == [id]
 
 
 def test_a_quote_that_never_ends_names_its_line(tmp_path):
