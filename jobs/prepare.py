@@ -90,8 +90,9 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
 
     from app.corpora.audit import audit_of
     from app.corpora.clusters import clusters_of
+    from app.corpora.crossed import UNUSED, split_rows
     from app.corpora.manifest import BONAFIDE, by_split
-    from app.corpora.split import SPLITS, groups_of, split_groups
+    from app.corpora.split import SPLITS
 
     rows, facts, colours = [], {}, []
     for row in rows_of(stage, shard=SURVEYED):
@@ -105,8 +106,8 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
     clusters: dict[str, str] = {}
     if nameless:
         clusters = clusters_of(nameless, np.array(colours), [facts[id]["digest"] for id in nameless], config.seed)
-    groups = groups_of(rows, clusters, {id: known["digest"] for id, known in facts.items()})
-    splits = split_groups(groups, config.prepare.valid_fraction, config.seed)
+    digests = {id: known["digest"] for id, known in facts.items()}
+    splits, left_out = split_rows(rows, clusters, digests, config.prepare.valid_fraction, config.seed)
     audit = audit_of(rows, facts, list(rows_of(stage, "failed", SURVEYED))).as_json()
     if nameless:
         audit["sentences"].insert(
@@ -114,10 +115,13 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
             f"{len(nameless)} clips name no speaker and no engine ({'gaps in' if has_meta else 'no'} meta.csv): "
             "they were grouped by sound alone, so a voice may lie in two splits and validation may be too kind",
         )
+    if left_out:
+        audit["sentences"].insert(0, left_out)
     for row in rows_of(stage, shard=SURVEYED):
         del row["facts"], row["shard"]
         out.done({**row, "split": splits[row["id"]], "cluster": clusters.get(row["id"])})
-    audit["splits"] = [_split_line(name, by_split(out.manifest, name)) for name in SPLITS]
+    names = (*SPLITS, UNUSED) if left_out else SPLITS
+    audit["splits"] = [_split_line(name, by_split(out.manifest, name)) for name in names]
     write_json(out.path / "audit.json", audit)
 
 

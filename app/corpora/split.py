@@ -25,6 +25,17 @@ class Group:
     engines: frozenset[str]
 
 
+def balanced(groups: list[Group], splits: dict[str, str], valid_fraction: float) -> bool:
+    """Whether each half of validation has at least a third of the fakes, and of the real voices, that it should."""
+    for label in ("fake", "real"):
+        clips = Counter[str]()
+        for group in groups:
+            clips[splits[group.ids[0]]] += getattr(group, label)
+        if min(clips["select"], clips["calibrate"]) < valid_fraction / 6 * clips.total():
+            return False
+    return True
+
+
 def split_groups(groups: list[Group], valid_fraction: float, seed: int, draws: int = 4000) -> dict[str, str]:
     """id -> train | select | calibrate, the best of many random assignments of whole groups.
 
@@ -37,7 +48,8 @@ def split_groups(groups: list[Group], valid_fraction: float, seed: int, draws: i
             raise UserError(
                 f"only {sum(getattr(g, label) > 0 for g in groups)} independent groups hold {label} clips; "
                 "train and the two halves of validation need one each",
-                "add recordings of other speakers or engines, or complete speaker and attack in meta.csv",
+                "add recordings of other speakers or engines, join another corpus (prepare.corpora), or complete "
+                "speakers and attacks (in meta.csv, or wherever the corpus tells them)",
             )
     groups = sorted(groups, key=lambda group: group.ids)
     rng = np.random.default_rng(seed)
@@ -87,26 +99,36 @@ def groups_of(rows: list[Row], clusters: dict[str, str], digests: dict[str, str]
 
     clusters: id -> name, for recordings whose speaker and attack are unknown. digests: id -> digest of the audio.
     """
-    links: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for row in rows:
-        links["parent", row["id"]].append(row["id"])
-        if row["parent"]:
-            links["parent", row["parent"]].append(row["id"])
-        if row["speaker"]:
-            links["speaker", row["speaker"]].append(row["id"])
-        if row["attack"] and row["attack"] != BONAFIDE:
-            links["attack", row["attack"]].append(row["id"])
-        if row["id"] in clusters:
-            links["cluster", clusters[row["id"]]].append(row["id"])
-        if digests:
-            links["audio", digests[row["id"]]].append(row["id"])
+    links = links_of(rows, clusters, digests)
     known = {row["id"]: row for row in rows}
-    for ids in _joined(links.values(), known):
+    for ids in joined(links.values(), known):
         group = _group([known[id] for id in ids])
         if not group.real:  # of one engine or, by a shared speaker, of several
             for engine in group.engines:
                 links["engine", engine].extend(group.ids)
-    return [_group([known[id] for id in ids]) for ids in _joined(links.values(), known)]
+    return [_group([known[id] for id in ids]) for ids in joined(links.values(), known)]
+
+
+def links_of(
+    rows: list[Row],
+    clusters: dict[str, str],
+    digests: dict[str, str] | None,
+    kinds: tuple[str, ...] = ("parent", "speaker", "attack", "cluster", "audio"),
+) -> dict[tuple[str, str], list[str]]:
+    """(kind, name) -> ids of the recordings that it ties together."""
+    links: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        id = row["id"]
+        attack = row["attack"] if row["attack"] != BONAFIDE else None
+        cluster, audio = clusters.get(id), digests[id] if digests else None
+        names = {"speaker": row["speaker"], "attack": attack, "cluster": cluster, "audio": audio}
+        links["parent", id].append(id)
+        if row["parent"]:
+            links["parent", row["parent"]].append(id)
+        for kind, name in names.items():
+            if name and kind in kinds:
+                links[kind, name].append(id)
+    return links
 
 
 def engine_of(attack: str | None) -> str | None:
@@ -120,7 +142,7 @@ def _group(rows: list[Row]) -> Group:
     return Group(tuple(sorted(row["id"] for row in rows)), labels["fake"], labels["real"], engines)
 
 
-def _joined(links: Iterable[list[str]], known: dict[str, Row]) -> list[list[str]]:
+def joined(links: Iterable[list[str]], known: dict[str, Row]) -> list[list[str]]:
     """Connected components, by union and find."""
     root = {id: id for id in known}
 
