@@ -40,9 +40,10 @@ def denoise_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
     """audio.npy and noise.npy: int16 at the run's sample rate, end to end; manifest and noise.jsonl say where."""
     with step("load libraries"):
         from app.audio.denoise import gate
-        from app.audio.io import BadClip, load_clip
+        from app.audio.io import load_clip
         from app.audio.level import active_share
         from app.audio.noise import speech_free
+        from app.audio.open import BadClip
         from app.corpora.manifest import same_recording
         from app.corpora.plan import ACTIVE_STEP_S
         from app.corpora.sounds import SoundWriter

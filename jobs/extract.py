@@ -95,7 +95,8 @@ def extract_mixes(shard: Shard, out: Draft, denoised: Path, config: Config, gpu_
 def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, gpu_share: float) -> None:
     """Each recording in windows of mix.window_s; one row a window, with `recording` and `start_s`."""
     with step("load libraries"):
-        from app.audio.io import BadClip, load_clip
+        from app.audio.io import load_clip
+        from app.audio.open import BadClip
         from app.corpora.manifest import same_recording
         from app.features.windows import window_starts
 

@@ -69,7 +69,8 @@ def list_shard(shard: Shard, out: Draft) -> None:
 def survey_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:
     """Decodes each training clip once and notes its facts."""
     with step("load libraries"):
-        from app.audio.io import BadClip, load_clip
+        from app.audio.io import load_clip
+        from app.audio.open import BadClip
         from app.audio.survey import clip_facts
 
     for row in out.each(shard):

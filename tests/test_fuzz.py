@@ -12,7 +12,8 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.audio.io import BadClip, load_clip
+from app.audio.io import load_clip
+from app.audio.open import BadClip
 from app.audio.survey import clip_facts
 from app.corpora.contest import read_contest
 from app.corpora.labels import read_labels

@@ -1,36 +1,16 @@
-"""From any audio file to samples: whatever libsndfile reads, and nothing that could hang or flood us."""
+"""From any audio file to samples of one rate, and from float to 16 bits and back."""
 
-import os
-import stat
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
 from app.audio.level import FRAME_S, Waveform, rms_db
+from app.audio.open import BadClip, blocks_of, opened
 
-BLOCK_SAMPLES = 1 << 17  # read at once, all channels together
-LONGEST_S = 2 * 3600.0  # no recording is read beyond this
-RATES_HZ = (1000, 768_000)  # a header that says otherwise is broken
-
-
-class BadClip(Exception):
-    """A recording that cannot be used.
-
-    cause: 'missing', 'not a file', 'unreadable', 'empty', 'non-finite',
-    'too short', 'too long' or 'silent'. detail: what was found.
-    """
-
-    def __init__(self, cause: str, detail: str) -> None:
-        super().__init__(cause, detail)  # both, so that it survives the way back from a worker process
-        self.cause = cause
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.cause}: {self.detail}"
+LONGEST_S = 2 * 3600.0  # no recording is read into memory beyond this
 
 
 class Clip(NamedTuple):
@@ -100,52 +80,18 @@ def from_int16(samples: NDArray[np.int16]) -> Waveform:
     return samples.astype(np.float32) / np.float32(32768)
 
 
-def _read(path: Path | str, max_seconds: float | None) -> tuple[Waveform, int, int]:
-    try:
-        # NONBLOCK: opening a named pipe must not wait for its writer
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise BadClip("missing", "no such file") from None
-    except (OSError, ValueError) as error:
-        raise BadClip("unreadable", getattr(error, "strerror", None) or str(error)) from None
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise BadClip("not a file", "a directory, pipe or device")
-        if os.fstat(fd).st_size == 0:
-            raise BadClip("empty", "no bytes")
-        # by descriptor: libsndfile then trusts the content, not the name's ending
-        with soundfile.SoundFile(fd, closefd=False) as file:
-            if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
-                raise BadClip("unreadable", f"its header says {file.samplerate} Hz")
-            samples = _read_blocks(file, max_seconds)
-            sample_rate, channels = int(file.samplerate), int(file.channels)
-    except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-        # without the descriptor's number, which differs from run to run
-        raise BadClip("unreadable", getattr(error, "error_string", None) or str(error)) from None
-    finally:
-        os.close(fd)
+def _read(path: Path | str, max_seconds: float | None, first_channel: bool = False) -> tuple[Waveform, int, int]:
+    """(samples, sample rate, channels); memory grows with what is there, not with what the header says."""
+    with opened(path) as file:
+        sample_rate, channels = int(file.samplerate), int(file.channels)
+        most = int(np.ceil((LONGEST_S if max_seconds is None else max_seconds) * sample_rate))
+        blocks = [np.zeros(0, np.float32), *blocks_of(file, most, first_channel)]
+        if max_seconds is None and sum(map(len, blocks)) >= most and len(file.read(1)):
+            raise BadClip("too long", f"over {LONGEST_S / 3600:g} hours")
+    samples = np.concatenate(blocks)
     if len(samples) == 0:
         raise BadClip("empty", "no samples")
-    if not np.isfinite(samples).all():
-        raise BadClip("non-finite", "holds NaN or infinite samples")
     return _within_scale(samples), sample_rate, channels
-
-
-def _read_blocks(file: soundfile.SoundFile, max_seconds: float | None) -> Waveform:
-    """The mean of the channels, (time,); memory grows with what is there, not with what the header says."""
-    limit = int(np.ceil((LONGEST_S if max_seconds is None else max_seconds) * file.samplerate))
-    blocks, got = [np.zeros(0, np.float32)], 0
-    block_frames = max(BLOCK_SAMPLES // file.channels, 1)  # a header may say 1024 channels
-    while got < limit:
-        block = file.read(min(block_frames, limit - got), dtype="float32", always_2d=True)
-        if len(block) == 0:
-            return np.concatenate(blocks)
-        with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is not finite
-            blocks.append(block[:, 0] if file.channels == 1 else block.mean(1, dtype=np.float32))
-        got += len(block)
-    if max_seconds is None and len(file.read(1)):
-        raise BadClip("too long", f"over {LONGEST_S / 3600:g} hours")
-    return np.concatenate(blocks)
 
 
 def _within_scale(samples: Waveform) -> Waveform:

@@ -11,7 +11,8 @@ import soundfile
 from audio_signals import RATE, db, shift_and_likeness, tone, voice
 from pytest import approx
 
-from app.audio.io import BadClip, decode, from_int16, load_clip, resample, to_int16
+from app.audio.io import decode, from_int16, load_clip, resample, to_int16
+from app.audio.open import BadClip
 
 LIMITS = {"min_seconds": 0.3, "max_seconds": 60.0, "silent_dbfs": -70.0}
 
