@@ -35,6 +35,12 @@ CODECS: tuple[Codec, ...] = get_args(Codec)
 
 ModelName = Literal["pooled_logistic", "crnn"]
 
+Adapter = Literal[
+    "auto", "contest", "asvspoof2019_la", "asvspoof2021_la", "asvspoof2021_df", "asvspoof5", "in_the_wild", "wavefake",
+    "folder", "table",
+]  # fmt: skip
+CorpusName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+
 
 class Section(BaseModel):
     """A frozen part of the config: unknown keys and loose types are errors."""
@@ -50,12 +56,44 @@ class Section(BaseModel):
         return self
 
 
+class TableConfig(Section):
+    """A table of one's own (adapter: table): which column is what. null: there is no such column."""
+
+    file: str | None = None  # a CSV, or JSON lines (.jsonl); null: the only one in the folder
+    id: str | None = None  # null: the path serves
+    path: str = "path"
+    label: str = "label"
+    speaker: str | None = None
+    attack: str | None = None
+    language: str | None = None
+    parent: str | None = None
+    split: str | None = None  # null: all of it is learnt from
+    real: tuple[str, ...] = ("real", "bonafide", "bona-fide", "genuine")  # what its label column says of a real voice
+    fake: tuple[str, ...] = ("fake", "spoof", "spoofed", "deepfake")
+    test: tuple[str, ...] = ("test", "eval")  # what its split column says of test recordings
+
+
+class CorpusConfig(Section):
+    """One of several corpora."""
+
+    data: str  # folder below DATA
+    adapter: Adapter = "auto"
+    table: TableConfig | None = None  # null: as prepare.table
+
+
 class TestConfig(Section):
     labels: str | None = "test_labels.csv"  # file in the corpus folder; without it, validation is all there is
+    data: str | None = None  # folder below DATA of another corpus, which is the test; null: what DATA itself tests on
+    corpus: Adapter = "auto"  # that corpus' layout
+    table: TableConfig | None = None  # of that corpus; null: as prepare.table
 
 
 class PrepareConfig(Section):
-    adapter: Literal["contest"] = "contest"
+    adapter: Adapter = "auto"  # the corpus' layout; auto: the one that fits
+    table: TableConfig = TableConfig()
+    corpora: dict[
+        CorpusName, CorpusConfig
+    ] = {}  # several, by name, each in a folder below DATA; {}: DATA itself is one
     min_seconds: PositiveFloat = 0.3  # shorter clips are recorded as failed
     max_seconds: PositiveFloat = 60.0  # only this much of a longer training clip is read
     silent_dbfs: float = -70.0  # a clip whose loudest frame lies below is recorded as failed
@@ -116,6 +154,9 @@ class MixConfig(Section):
     level_dbfs: Range = (-30.0, -16.0)  # RMS of the finished clip
     train: Augmentations = Augmentations()
     valid: Augmentations = Augmentations()  # fixed, test-like rates
+    corpus_weights: dict[
+        CorpusName, PositiveFloat
+    ] = {}  # of several corpora: how often each speaks; 1 where none is given
     room_t60_s: Range = (0.15, 0.8)  # reverberation time
     room_drr_db: Range = (-2.0, 12.0)  # direct against reverberant energy
     codecs: tuple[Codec, ...] = CODECS
@@ -204,6 +245,14 @@ class Config(Section):
     infer: InferConfig = InferConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _names_its_corpora(self) -> "Config":
+        for name in self.mix.corpus_weights:
+            if name not in self.prepare.corpora:
+                known = ", ".join(self.prepare.corpora) or "none"
+                raise ValueError(f"mix.corpus_weights: '{name}' is none of prepare.corpora ({known})")
+        return self
 
     @model_validator(mode="after")
     def _fits_the_rate(self) -> "Config":

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from app.config import Config
-from app.corpora.contest import Corpus, read_contest
+from app.corpora.corpus import Corpus
 from app.corpora.manifest import Row
+from app.corpora.recordings import recordings_of
 from app.errors import UserError
 from app.runtime.desk import span
 from app.runtime.estimate import Threads, threads_from
@@ -53,7 +54,7 @@ def main() -> None:
 def estimate(run: Run, against: Path | None = None, as_json: bool = False) -> None:
     """Runs the probe and tells what it found. Leaves nothing but that."""
     truth = truth_of(against) if against else {}
-    began, corpus = time.monotonic(), read_contest(run.data)
+    began, corpus = time.monotonic(), recordings_of(run.data, run.config)
     train = [row for row in corpus.rows if row["split"] == "train"]
     done = set() if against else done_parts(run)
     with scratch(run) as folder:
@@ -163,7 +164,9 @@ def _config(config: Config, clips: int, planned: int, workers: int) -> dict[str,
     small = config.model_dump(mode="json")
     train = _steps(config) * config.train.batch_clips
     small["prepare"]["shard_clips"] = small["denoise"]["shard_clips"] = max(1, math.ceil(clips / (3 * workers)))
-    small["mix"].update(train_clips=train, valid_clips=planned - train, shard_clips=1000)
+    small["prepare"].update(adapter="contest", table={}, corpora={})  # as the probe lays its recordings out
+    small["test"].update(data=None, corpus="auto", table=None)
+    small["mix"].update(train_clips=train, valid_clips=planned - train, shard_clips=1000, corpus_weights={})
     small["extract"]["shard_clips"] = _shard(config, workers)
     small["train"].update(epochs=2, patience=2)
     small["infer"]["model"] = config.infer.model or config.train.models[-1]  # the dearest of the ladder

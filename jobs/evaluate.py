@@ -29,8 +29,8 @@ FEW_CLIPS = 200  # below, a score is said to prove nothing
 
 def evaluate(run: Run) -> None:
     """Scores the chosen model on validation and, with FINAL=1, on the test labels; writes the report."""
-    model, extracted, labels = chosen_model(run), need(run, "extract"), _labels(run)
-    path, basis = run.folder / "report" / "index.html", _basis(run, model, labels)
+    model, extracted, looks = chosen_model(run), need(run, "extract"), _may_look(run)
+    path, basis = run.folder / "report" / "index.html", _basis(run, model, looks)
     metrics = read_json(run.folder / "metrics.json")
     if metrics and metrics.get("basis") == basis and path.exists():
         print(f"evaluate  done already  ({run.folder / 'metrics.json'})", file=sys.stderr)
@@ -38,7 +38,7 @@ def evaluate(run: Run) -> None:
         desk = Desk(run, path.parent, "evaluate", "evaluate")
         desk.status.update(total=1, unit="reports")
         with at_work(desk):
-            metrics = _evaluate(run, model, extracted, labels, path, basis)
+            metrics = _evaluate(run, model, extracted, looks, path, basis)
             desk.status.update(done=1)
             desk.say(f"done: {path}")
     _show(metrics)
@@ -49,20 +49,19 @@ def evaluate(run: Run) -> None:
 
 
 def _evaluate(
-    run: Run, model: dict[str, Any], extracted: Path, labels: Path | None, path: Path, basis: dict[str, Any]
+    run: Run, model: dict[str, Any], extracted: Path, looks: bool, path: Path, basis: dict[str, Any]
 ) -> dict[str, Any]:
     from app.scoring.report import write_report
 
     notes, evaluations = [], _validation(run, model, extracted)
-    if labels:
-        evaluations.insert(0, _test(run, model, labels))
+    if looks:
+        evaluations.insert(0, _test(run, model))
         _log_look(run, model, evaluations[0])
-    elif _labels_lie_there(run):
+    elif _answers_lie_there(run):
         notes.append("Validation only: the test labels were not looked at (FINAL=1 does, and each look is logged).")
     else:
-        missing = (
-            f"there is no {run.data / run.config.test.labels}" if run.config.test.labels else "test.labels is null"
-        )
+        file = _label_file(run)
+        missing = f"there is no {file}" if file else "test.labels is null"
         notes.append(f"Validation only: this corpus has no test labels ({missing}).")
     small = [e for e in evaluations if e.clips < FEW_CLIPS]
     if small:
@@ -77,33 +76,41 @@ def _evaluate(
     return {**metrics, "notes": notes}
 
 
-def _labels(run: Run) -> Path | None:
-    """The test's answers, if they are there and may be looked at."""
+def _may_look(run: Run) -> bool:
+    """Whether the test's answers are there and may be looked at."""
     asked = os.environ.get("FINAL") or "0"
     if asked not in ("0", "1"):
         raise UserError(f"FINAL={asked} is neither 0 nor 1", "FINAL=1 looks at the test labels")
-    final = run.config.evaluate.final or asked == "1"
-    path = run.data / run.config.test.labels if run.config.test.labels else None
-    if not final or path is None or not path.exists():
-        return None
+    if not (run.config.evaluate.final or asked == "1") or not _answers_lie_there(run):
+        return False
     run.check_data()
-    return path
+    return True
 
 
-def _labels_lie_there(run: Run) -> bool:
-    return bool(run.config.test.labels) and (run.data / str(run.config.test.labels)).exists()
+def _answers_lie_there(run: Run) -> bool:
+    """In a file beside the test, or in the tables that list it."""
+    file = _label_file(run)
+    return bool(file and file.exists()) or bool((run.corpus() or {}).get("answers"))
 
 
-def _basis(run: Run, model: dict[str, Any], labels: Path | None) -> dict[str, Any]:
+def _label_file(run: Run) -> Path | None:
+    from app.corpora.recordings import tested_folder
+
+    return tested_folder(run.data, run.config) / run.config.test.labels if run.config.test.labels else None
+
+
+def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
     """What the numbers rest on: the same again is not computed again."""
+    file = _label_file(run)
+    answers = sha256_of(file) if file and file.exists() else (run.corpus() or {}).get("tables")
     return {
         "version": VERSION,
         "weights": model["weights_sha256"],
         "temperature": model["temperature"],
         "models": [m["weights_sha256"] for m in trained_models(run)],
         "evaluate": run.config.evaluate.model_dump(mode="json"),
-        "labels": sha256_of(labels) if labels else _labels_lie_there(run),
-        "test": stage_of(run, "extract-test").name if labels else None,
+        "labels": answers if looks else _answers_lie_there(run),
+        "test": stage_of(run, "extract-test").name if looks else None,
     }
 
 
@@ -135,9 +142,9 @@ def _validation(run: Run, model: dict[str, Any], extracted: Path) -> list[Any]:
     return found
 
 
-def _test(run: Run, model: dict[str, Any], labels: Path) -> Any:
+def _test(run: Run, model: dict[str, Any]) -> Any:
     """The test set, from scores/NAME.csv and the corpus' labels; every labelled clip must have a score."""
-    from app.corpora.labels import read_labels
+    from app.corpora.recordings import answers_of
 
     features = need(run, "extract-test")
     scored = scored_stage(run, model, features)
@@ -148,10 +155,13 @@ def _test(run: Run, model: dict[str, Any], labels: Path) -> Any:
     scores = by_recording(rows_of(scored))
     for row in rows_of(features, "failed"):
         scores[row["id"]] = tuple(model["prevalence"])
-    rows = read_labels(labels)
+    rows = answers_of(run.data, run.config) or []
     missing = [row["id"] for row in rows if row["id"] not in scores]
     if missing:
-        raise UserError(f"{labels}: {len(missing)} clips have no score ({missing[0]}, ...)", "run `make infer` again")
+        raise UserError(
+            f"{run.data}: {len(missing)} labelled test clips have no score ({missing[0]}, ...)",
+            "run `make infer` again",
+        )
     details = {
         key: [row.get(key) for row in rows] for key in ("state", "attack", "language", "room", "codec", "snr_db")
     }

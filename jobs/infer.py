@@ -54,9 +54,11 @@ def infer(run: Run) -> None:
 def _submit(
     run: Run, model: dict[str, Any], scores: dict[str, tuple[float, float]], failed: list[dict[str, Any]]
 ) -> None:
+    from app.corpora.recordings import tested_folder
     from app.scoring.submission import write_submission
 
-    sample, path = run.data / "sample_submission.csv", run.folder / "submission.csv"
+    sample = tested_folder(run.data, run.config) / "sample_submission.csv"
+    path = run.folder / "submission.csv"
     if not sample.exists():
         print(f"infer  no {sample}: no submission is written", file=sys.stderr)
         return
@@ -75,7 +77,7 @@ def _submit(
 
 def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
     """Any recordings: the same extraction, then one row a file and a table of windows."""
-    from app.corpora.contest import AUDIO
+    from app.corpora.corpus import AUDIO
     from app.corpora.manifest import name_of, recording, with_digests
 
     if not given.exists():
@@ -87,7 +89,7 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
     names = (str(path.relative_to(folder)) for path in files)
     found = (recording(id=name, path=name, label=None, split="input") for name in names)
     rows = Rows(with_digests(folder, found, run.workers))
-    spec = spec_of(run, "extract-input", recordings=name_of(rows, {}))
+    spec = spec_of(run, "extract-input", recordings=name_of(rows))
     with open_job(run, "extract-input", spec, gpu=True) as job:
         if not job.complete:
             job.run(

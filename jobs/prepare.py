@@ -1,4 +1,4 @@
-"""Reads a corpus in its own layout, splits it by whole speakers and engines, and audits it for shortcuts."""
+"""Reads corpora in their own layouts, splits them by whole speakers and engines, and audits them for shortcuts."""
 
 import sys
 from collections import Counter
@@ -14,30 +14,30 @@ from app.runtime.rows import Row, Rows
 from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, commit, cut, receipt_of, rows_of
 from app.runtime.steps import step
+from app.runtime.tell import tell
 from jobs.chain import spec_of
 from jobs.terminal import table
 
 LAST = "manifest"  # the shard that is made from all others
 SURVEYED = "[0-9]*"  # those; another job at the same stage may have made the last one meanwhile
 ROW_BYTES = 1500  # of a manifest line, with its facts
-LISTED = 5000  # rows of a shard that only lists
-KNOWN = ("id", "fake", "real", "speaker", "attack", "language", "parent")  # what splits and the audit look at
+LISTED = ("test", "unlabeled", "extra")  # splits that are not learnt from
+LISTED_TOGETHER = 5000  # rows of a shard that only lists
+KNOWN = ("id", "fake", "real", "speaker", "attack", "language", "parent", "corpus")  # for splits and the audit
 
 
 def prepare(run: Run) -> None:
-    """Reads a corpus in its own layout, splits it by whole speakers and engines, and audits it for shortcuts."""
-    from app.corpora.contest import read_contest
+    """Reads corpora in their own layouts, splits them by whole speakers and engines, and audits them for shortcuts."""
     from app.corpora.manifest import by_split, digest_of, name_of, with_digests
+    from app.corpora.recordings import recordings_of
 
-    corpus = read_contest(run.data)
+    corpus = recordings_of(run.data, run.config)
+    for note in corpus.notes:
+        tell(f"prepare  {note}")
     train = Rows(with_digests(run.data, by_split(corpus.rows, "train"), run.workers))
-    rest = Rows(with_digests(run.data, by_split(corpus.rows, "test", "unlabeled"), run.workers))
+    rest = Rows(with_digests(run.data, by_split(corpus.rows, *LISTED), run.workers))
     tables = {name: digest_of(run.data / name) for name in corpus.tables}
-    run.note_corpus(
-        name_of(train, {name: tables.get(name) for name in ("train.csv", "meta.csv")}),
-        name_of(rest, {"test.csv": tables.get("test.csv")}),
-        tables,
-    )
+    run.note_corpus(name_of(train), name_of(rest), tables, corpus.answers)
     with open_job(run, "prepare", spec_of(run, "prepare")) as job:
         if not job.complete:
             shards = cut(train, run.config.prepare.shard_clips)
@@ -55,7 +55,12 @@ def prepare(run: Run) -> None:
                     _join(job.folder, out, run.config, corpus.has_meta)
     with open_job(run, "prepare-test", spec_of(run, "prepare-test")) as listed:
         if not listed.complete:
-            listed.run(list_shard, cut(rest, LISTED) or [Shard("00000")], preload=None, row_bytes=lambda row: ROW_BYTES)
+            listed.run(
+                list_shard,
+                cut(rest, LISTED_TOGETHER) or [Shard("00000")],
+                preload=None,
+                row_bytes=lambda row: ROW_BYTES,
+            )
     audit = read_json(job.shards / LAST / "audit.json")
     _show(audit, rest)
 
@@ -97,7 +102,7 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
 
     rows, facts, colours = [], {}, []
     for row in rows_of(stage, shard=SURVEYED):
-        rows.append({key: intern(row[key]) if isinstance(row[key], str) else row[key] for key in KNOWN})
+        rows.append({key: intern(row[key]) if isinstance(row[key], str) else row[key] for key in KNOWN if key in row})
         known = {**row["facts"], "sample_rate": row["sample_rate"]}
         colour = np.array(known.pop("colour"))
         if not row["speaker"] and (row["attack"] or BONAFIDE) == BONAFIDE:
@@ -155,7 +160,7 @@ def split_rows(audit: dict[str, Any], rest: Iterable[Row]) -> list[dict[str, Any
     """One row a split of training recordings, then what is only listed."""
     from app.corpora.manifest import by_split
 
-    lines = [_split_line(name, by_split(rest, name)) for name in ("test", "unlabeled")]
+    lines = [_split_line(name, by_split(rest, name)) for name in LISTED]
     return audit["splits"] + [line for line in lines if line["clips"]]
 
 

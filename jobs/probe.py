@@ -53,15 +53,13 @@ def _size(path: Path) -> int:
 
 def lay_out(data: Path, folder: Path, train: list[Row], test: list[Row]) -> None:
     """A corpus of these rows in the contest layout; test labels are left where they are."""
-    ids = {row["id"] for row in train}
     _table(folder / "train.csv", ["id", "path", "label"], [[r["id"], r["path"], _label(r)] for r in train])
     if test:
         _table(folder / "test.csv", ["id", "path"], [[row["id"], row["path"]] for row in test])
         _table(folder / "sample_submission.csv", ["id", "fake", "real"], [[row["id"], "0.5", "0.5"] for row in test])
-    if (data / "meta.csv").exists():
-        with (data / "meta.csv").open(encoding="utf-8-sig", newline="") as file:
-            head, *rest = [cells for cells in csv.reader(file) if cells]
-        _table(folder / "meta.csv", head, [cells for cells in rest if cells[head.index("id")] in ids])
+    known = ["speaker", "attack", "language", "parent"]
+    if any(row[key] for row in train for key in known):
+        _table(folder / "meta.csv", ["id", *known], [[row["id"], *(row[key] or "" for key in known)] for row in train])
     for row in (*train, *test):
         place = folder / row["path"]
         place.parent.mkdir(parents=True, exist_ok=True)

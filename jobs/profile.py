@@ -95,9 +95,9 @@ def _functions(watch: cProfile.Profile, clips: int) -> list[dict[str, str]]:
 
 
 def _prepare(run: Run) -> Work:
-    from app.corpora.contest import read_contest
+    from app.corpora.recordings import recordings_of
 
-    rows = by_split(read_contest(run.data).rows, "train")
+    rows = by_split(recordings_of(run.data, run.config).rows, "train")
     return survey_shard, rows, run.config.prepare.shard_clips, {"data": run.data, "config": run.config}
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.config import Config, PrepareConfig
-from app.corpora.contest import Corpus
+from app.corpora.corpus import Corpus
 from app.corpora.manifest import Row
+from app.corpora.recordings import tested_folder
 from app.runtime.run import Run
 
 HEADERS = 1000  # are read; of more recordings that many by lot
@@ -37,7 +38,8 @@ def sizes_of(run: Run, corpus: Corpus, went: dict[str, int]) -> Sizes:
     test = [row for row in corpus.rows if row["split"] == "test"]
     half = how.valid_clips // 2
     windows = _total(test, lambda row: windows_in(run.data / row["path"], config), config.seed)
-    looked_at = config.evaluate.final and bool(config.test.labels) and (run.data / str(config.test.labels)).exists()
+    labels = config.test.labels and tested_folder(run.data, config) / config.test.labels
+    looked_at = config.evaluate.final and (corpus.answers or bool(labels and labels.exists()))
     return Sizes(
         listed=len(corpus.rows),
         recordings=len(train),

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from app.corpora.contest import read_contest
+from app.corpora.layouts.contest import read_contest
 from tests.fuzz_jobs import DEMO_LIMIT_S, job, unaccounted, watched
 from tests.fuzz_recordings import DEMO, VOICES, encode, piece, recording, voices, write
 from tests.fuzz_tables import TABLES, spoiled_tables, write_tables

@@ -14,8 +14,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from app.corpora.contest import read_contest
 from app.corpora.labels import read_labels
+from app.corpora.layouts.contest import read_contest
 from app.errors import UserError
 from tests.mutations import draw, spoil
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from app.audio.io import load_clip
 from app.audio.open import BadClip
 from app.audio.survey import clip_facts
-from app.corpora.contest import read_contest
 from app.corpora.labels import read_labels
+from app.corpora.layouts.contest import read_contest
 from app.corpora.tables import MOST_COLUMNS, brief, read_table
 from app.errors import UserError
 from tests.fuzz import fuzz

@@ -58,10 +58,11 @@ def audit_of(rows: list[Row], facts: dict[str, dict[str, Any]], failed: list[Row
         typical = [f"{np.median(values[fake == label]):.4g}" for label in (0, 1)]
         auc = float(roc_auc_score(fake, values)) if np.ptp(values) > 0 else 0.5
         shortcuts.append(_shortcut(name, max(auc, 1 - auc), fake, *typical))
-    languages = np.array([row["language"] or "" for row in rows])
-    if len(set(languages)) > 1:
-        common = [_common(languages[fake == label]) for label in (0, 1)]
-        shortcuts.append(_shortcut("language", _auc_of_names(languages, fake), fake, *common))
+    for key in ("language", "corpus"):
+        names = np.array([row.get(key) or "" for row in rows])
+        if len(set(names)) > 1:
+            common = [_common(names[fake == label]) for label in (0, 1)]
+            shortcuts.append(_shortcut(key, _auc_of_names(names, fake), fake, *common))
     twins: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         twins[facts[row["id"]]["digest"]].append(row)

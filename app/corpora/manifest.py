@@ -1,6 +1,7 @@
 """What is known of one recording: a manifest line. Labels are translated here once, into (fake, real)."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -72,14 +73,13 @@ def with_digests(folder: Path, rows: Iterable[Row], threads: int = 1) -> Iterato
             yield from ({**row, "sha256": digest} for row, digest in zip(part, digests, strict=True))
 
 
-def name_of(rows: Iterable[Row], tables: dict[str, str | None]) -> str:
-    """The fingerprint of some recordings and of the tables that describe them: all that a stage on them can depend on.
+def name_of(rows: Iterable[Row]) -> str:
+    """The fingerprint of some recordings: of their bytes, and of all that is known of each.
 
-    tables: name -> digest, None where there is no such table. Neither the order of the rows counts, nor where
-    their folder lies.
+    Neither the order of the rows counts, nor where their folder lies, nor which table said it.
     """
-    found = sorted(hashlib.sha256(f"{row['path']}\0{row['sha256']}".encode()).digest() for row in rows)
-    return fingerprint([tables, hashlib.sha256(b"".join(found)).hexdigest()])
+    found = sorted(hashlib.sha256(json.dumps(row, sort_keys=True).encode()).digest() for row in rows)
+    return fingerprint(hashlib.sha256(b"".join(found)).hexdigest())
 
 
 def same_recording(folder: Path, row: Row) -> Path:

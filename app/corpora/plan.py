@@ -43,6 +43,7 @@ class Clip(NamedTuple):
     attack: str | None
     language: str | None
     cluster: str | None
+    corpus: str | None
     num_samples: int
     active: str  # a digit each ACTIVE_STEP_S
 
@@ -65,7 +66,7 @@ class Planner:
         self.window = round(cfg.window_s * sample_rate)
         self.clips = {clip.id: clip for clip in sorted(map(_clip, voices), key=lambda clip: clip.id)}
         self.voices = {fake: [clip for clip in self.clips.values() if clip.fake == fake] for fake in (0, 1)}
-        self.weights = {fake: _weights(clips) for fake, clips in self.voices.items()}
+        self.weights = {fake: _weights(clips, cfg.corpus_weights) for fake, clips in self.voices.items()}
         self.mates: dict[tuple[object, ...], list[Clip]] = defaultdict(list)
         for clips in self.voices.values():
             for clip in clips:
@@ -194,15 +195,25 @@ def _clip(row: Row) -> Clip:
     def name(key: str) -> str | None:
         return intern(row[key]) if row.get(key) else None  # names repeat
 
-    speaker, attack, language, cluster = map(name, ("speaker", "attack", "language", "cluster"))
-    return Clip(row["id"], row["fake"], speaker, attack, language, cluster, row["num_samples"], row["active"])
+    speaker, attack, language, cluster, corpus = map(name, ("speaker", "attack", "language", "cluster", "corpus"))
+    return Clip(row["id"], row["fake"], speaker, attack, language, cluster, corpus, row["num_samples"], row["active"])
 
 
-def _weights(clips: list[Clip]) -> np.ndarray:
-    """A clip of a big source is drawn less often, by the square root of its size: small engines are heard too."""
+def _weights(clips: list[Clip], of_corpora: dict[str, float]) -> np.ndarray:
+    """A clip of a big source is drawn less often, by the square root of its size: small engines are heard too.
+
+    Of several corpora each is drawn as often as its weight says (1 where none is given), however big it is; one
+    without a voice of this label leaves its share to the others.
+    """
+    if not clips:
+        return np.zeros(0)
     source = [engine_of(clip.attack) or clip.speaker or clip.cluster for clip in clips]
     sizes: dict[object, int] = defaultdict(int)
     for name in source:
         sizes[name] += 1
     weights = np.array([sizes[name] ** -0.5 for name in source])
-    return weights / weights.sum() if len(clips) else weights
+    corpora = np.array([clip.corpus or "" for clip in clips])
+    for name in sorted(set(corpora)) if len(set(corpora)) > 1 else []:
+        mine = corpora == name
+        weights[mine] *= of_corpora.get(name, 1.0) / weights[mine].sum()
+    return weights / weights.sum()

@@ -1,11 +1,15 @@
-"""Paths of this machine as a container sees them: what CONFIG, INPUT, OUT and ARCHIVE name, wherever it lies."""
+"""Paths of this machine as a container sees them: what CONFIG, INPUT, OUT and ARCHIVE name, and links within DATA."""
 
 import os
+import sys
 
 from app.host.images import refuse
 from app.host.settings import make_folder
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# the top of an image, which a corpus may not hide
+OURS = ("", "bin", "boot", "dev", "etc", "given", "lib", "lib64", "opt", "proc", "run", "runs", "sbin", "sys", "usr")
 
 
 def options_for_paths(run):
@@ -36,6 +40,23 @@ def options_for_paths(run):
         options += _seen(name, full, folder, mode)
     if os.environ.get("CONFIG") and not os.environ.get("RUN"):
         options += ["-e", "RUN=" + run]  # a link's name, not that of what it points to
+    return options + _linked(os.environ["DATA"])
+
+
+def _linked(data):
+    """-v for each link at the top of DATA to a folder elsewhere: a corpus that is linked there is seen there."""
+    options, home = [], os.path.realpath(data)
+    for entry in sorted(os.listdir(data)):
+        link = os.path.join(data, entry)
+        place = os.path.realpath(link)
+        if not os.path.islink(link) or not os.path.isdir(place) or (place + "/").startswith(home + "/"):
+            continue
+        # where the link leads to from /data, whatever lies behind it here
+        seen = os.path.normpath(os.path.join("/data", os.readlink(link)))
+        if ":" in place + seen or seen.split("/")[1] in OURS:
+            print("docker: a container does not see %s -> %s\n  fix: link it elsewhere" % (link, seen), file=sys.stderr)
+            continue
+        options += ["-v", "%s:%s:ro" % (place, seen)]
     return options
 
 

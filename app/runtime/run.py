@@ -68,17 +68,21 @@ class Run:
             self.folder.rmdir()
 
     def corpus(self) -> dict[str, Any] | None:
-        """corpus.json: "train", "test": fingerprints of recordings; "tables": SHA-256 of each; "data": where it lay."""
+        """What corpus.json says, or None.
+
+        "train", "test": fingerprints of recordings; "tables": SHA-256 of each; "answers": whether they tell the labels
+        of the test; "data": where it lay.
+        """
         found: dict[str, Any] | None = read_json(self.folder / "corpus.json")
         return found
 
-    def note_corpus(self, train: str, test: str, tables: dict[str, str]) -> None:
+    def note_corpus(self, train: str, test: str, tables: dict[str, str], answers: bool) -> None:
         """Notes what was prepared. The place is kept relative to the run, as a default for DATA.
 
         DATA_PLACE: where it lies for those outside, when we are in a container.
         """
         place = os.environ.get("DATA_PLACE") or os.path.relpath(self.data, self.folder)
-        new = {"train": train, "test": test, "tables": tables, "data": place}
+        new = {"train": train, "test": test, "tables": tables, "answers": answers, "data": place}
         if self.corpus() != new:
             write_json(self.folder / "corpus.json", new)
 

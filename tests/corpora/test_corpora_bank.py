@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from app.audio.noise import texture
 from app.config import Config
-from app.corpora.contest import read_contest
+from app.corpora.layouts.contest import read_contest
 from app.corpora.manifest import by_split, with_digests
 from app.corpora.sounds import Sounds
 from app.corpora.split import SPLITS, groups_of, split_groups

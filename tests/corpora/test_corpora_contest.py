@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 from corpora_rows import write_corpus
 
-from app.corpora.contest import read_contest
 from app.corpora.labels import read_labels
+from app.corpora.layouts.contest import read_contest
 from app.errors import UserError
 
 
@@ -99,17 +99,6 @@ def test_a_link_within_the_corpus_and_a_missing_file_are_fine(tmp_path):
     assert {row["path"] for row in read_contest(folder).rows} == {"link.ogg", "nowhere/b.ogg"}
 
 
-@pytest.mark.parametrize("label", ["real", "fake"])
-def test_one_label_alone_is_refused(tmp_path, label):
-    said = complaint(write_corpus(tmp_path, train=f"id,path,label\na,a.ogg,{label}\nb,b.ogg,{label}\n"))
-    assert said.startswith("train.csv: both labels") and "missing one" in said
-
-
-def test_an_id_in_train_and_test_is_refused(tmp_path):
-    said = complaint(write_corpus(tmp_path, test="id,path\nz,z.ogg\na,test/a.ogg\n"))
-    assert "id 'a' is both a train and a test clip" in said
-
-
 def test_unlabelled_recordings_are_found_by_their_folder(tmp_path):
     folder = write_corpus(tmp_path)
     (folder / "unlabeled_data").mkdir()
@@ -120,14 +109,6 @@ def test_unlabelled_recordings_are_found_by_their_folder(tmp_path):
         ("U2", "unlabeled_data/U2.OGG", None),
         ("u1", "unlabeled_data/u1.wav", None),
     ]
-
-
-def test_a_folder_without_train_csv_tells_what_it_holds(tmp_path):
-    assert "train.csv is missing (found: nothing)" in complaint(tmp_path)
-    (tmp_path / "voices").mkdir()
-    (tmp_path / "labels.tsv").touch()
-    assert "train.csv is missing (found: labels.tsv, voices)" in complaint(tmp_path)
-    assert "(found: no such folder)" in complaint(tmp_path / "nowhere")
 
 
 def test_test_labels_are_numbers_and_voices_tell_attack_and_language(tmp_path):

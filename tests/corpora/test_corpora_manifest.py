@@ -16,8 +16,8 @@ PATHS = ["train.csv", "train/a.ogg", "train/b.ogg"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def named(folder, paths=PATHS, tables={}):
-    return name_of(with_digests(folder, [{"path": path} for path in paths], 2), tables)
+def named(folder, paths=PATHS, **known):
+    return name_of(with_digests(folder, [{"path": path, **known} for path in paths], 2))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_corpus_that_moves_keeps_its_fingerprint(folder):
     os.utime(there / "train/a.ogg", (0, 0))
     assert named(there) == before
     assert named(there, PATHS[::-1]) == before  # the order does not count
-    assert named(there, tables={"train.csv": "another"}) != before
+    assert named(there, speaker="kim") != before  # what is known of a recording does
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from corpora_rows import random_corpus
 
-from app.corpora.contest import read_contest
+from app.corpora.layouts.contest import read_contest
 from app.corpora.manifest import BONAFIDE, recording
 from app.corpora.split import Group, engine_of, groups_of, split_groups
 from app.errors import UserError

@@ -178,6 +178,22 @@ def test_paths_are_given_as_the_container_sees_them(mounted, monkeypatch):
     ]
 
 
+def test_a_corpus_that_is_linked_at_the_top_of_data_is_mounted_where_the_link_leads(mounted, monkeypatch, capfd):
+    for name in ("far/wild", "far/musan", "data/inside"):
+        (mounted / name).mkdir(parents=True)
+    data = mounted / "data"
+    (data / "wild").symlink_to(mounted / "far" / "wild")
+    (data / "musan").symlink_to("../far/musan")  # from /data it leads to /far/musan
+    (data / "again").symlink_to("inside")
+    (data / "system").symlink_to("/usr/share")
+    (data / "gone").symlink_to("/nowhere")
+    monkeypatch.setenv("DATA", str(data))
+    assert mounts.options_for_paths("x")[-4:] == [
+        "-v", f"{mounted}/far/musan:/far/musan:ro", "-v", f"{mounted}/far/wild:{mounted}/far/wild:ro",
+    ]  # fmt: skip
+    assert "system -> /usr/share" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(("name", "path"), [("CONFIG", "confg/mine.yaml"), ("INPUT", "none.wav"), ("OUT", "a:b/x.tar")])
 def test_paths_that_cannot_be_given_are_told(mounted, monkeypatch, capfd, name, path):
     monkeypatch.setenv(name, path)

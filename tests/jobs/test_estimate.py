@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from app.config import load_config
-from app.corpora.contest import read_contest
+from app.corpora.layouts.contest import read_contest
 from app.runtime.estimate import Cost, Threads, cost_of, makespan, threads_from, training_of
 from app.runtime.run import Run
 from app.runtime.stop import StopFlag

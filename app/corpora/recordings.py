@@ -1,0 +1,178 @@
+"""All recordings of a run: of one corpus or of several, and of the corpus that is the test."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from app.config import Config, TableConfig
+from app.corpora.corpus import Corpus, Layout
+from app.corpora.layouts import layout_of
+from app.corpora.manifest import BONAFIDE, recording
+from app.corpora.tables import brief
+from app.errors import UserError
+from app.runtime.rows import Row, Rows
+
+
+def recordings_of(data: Path, config: Config) -> Corpus:
+    """Training recordings with all that is known of them, test recordings with nothing but where they lie.
+
+    Of several corpora (`prepare.corpora`) an id, and a parent's, begins with the corpus' name, and `corpus` holds it;
+    speakers and attacks keep their names: who is called alike in two of them counts as one, and stays on one side
+    of a split. Raises UserError for what a layout finds wrong, and where training lacks a label.
+    """
+    found = _joined(data, config) if config.prepare.corpora else _single(data, config)
+    tests = Rows(row for row in found.rows if row["split"] == "test")
+    tables, notes = found.tables, found.notes
+    if config.test.data is not None:
+        tested = _tested(data, config)[2]
+        tests = Rows({**row, "path": f"{config.test.data}/{row['path']}"} for row in _to_test(tested))
+        tables = [*tables, *(f"{config.test.data}/{table}" for table in tested.tables)]
+        notes = [*notes, f"the test is {config.test.data}", *tested.notes]
+    kept = Rows(row for row in found.rows if row["split"] != "test")
+    _check_labels(data, kept)
+    _check_ids(data, [kept, tests] if config.test.data is not None else [chain(kept, tests)])
+    answers = any(row["real"] is not None for row in tests)
+    notes = [*notes, *_shared(kept, tests)]
+    return Corpus(Rows(chain(kept, map(_bare, tests))), tables, found.has_meta, notes, answers)
+
+
+def answers_of(data: Path, config: Config) -> list[dict[str, Any]] | None:
+    """One row a labelled test recording: id, fake, real and what else is told of it. None where nobody tells."""
+    if config.prepare.corpora and config.test.data is None:
+        found = []
+        for name, one in config.prepare.corpora.items():
+            folder = below(data, one.data, f"prepare.corpora.{name}.data")
+            layout, corpus = _read(
+                folder, one.adapter, one.table or config.prepare.table, f"prepare.corpora.{name}.adapter"
+            )
+            found += [{**row, "id": f"{name}:{row['id']}"} for row in _answers(layout, folder, config, corpus) or []]
+        return found or None
+    layout, folder, corpus = _tested(data, config)
+    return _answers(layout, folder, config, corpus)
+
+
+def tested_folder(data: Path, config: Config) -> Path:
+    """Where the test's tables lie: its labels and, in the contest layout, its sample_submission.csv."""
+    return data if config.test.data is None else below(data, config.test.data, "test.data")
+
+
+def below(data: Path, folder: str, key: str) -> Path:
+    """A folder below DATA, by itself or by a link. Raises UserError for any other."""
+    path = Path(folder)
+    if path.is_absolute() or ".." in path.parts:
+        raise UserError(
+            f"{key}: '{folder}' does not lie below DATA ({data})",
+            f"link it there, ln -s {folder} {data / path.name}, and write {key}: {path.name}",
+        )
+    if not (data / path).is_dir():
+        raise UserError(f"{key}: no such folder: {data / path}", "it is taken from DATA=...; is it linked or mounted?")
+    return data / path
+
+
+def _single(data: Path, config: Config) -> Corpus:
+    """DATA itself is the corpus."""
+    layout, corpus = _read(data, config.prepare.adapter, config.prepare.table, "prepare.adapter")
+    named = [] if layout.name == "contest" else [f"the corpus is in the layout {layout.name}; cite {layout.source}"]
+    return replace(corpus, notes=[*named, *corpus.notes])
+
+
+def _joined(data: Path, config: Config) -> Corpus:
+    """Several corpora in folders below DATA."""
+    rows, tables, notes, has_meta = Rows(), list[str](), list[str](), True
+    for name, one in config.prepare.corpora.items():
+        folder = below(data, one.data, f"prepare.corpora.{name}.data")
+        layout, corpus = _read(
+            folder, one.adapter, one.table or config.prepare.table, f"prepare.corpora.{name}.adapter"
+        )
+        notes += [f"corpus {name}: {one.data}, in the layout {layout.name}; cite {layout.source}", *corpus.notes]
+        tables += [f"{one.data}/{table}" for table in corpus.tables]
+        has_meta &= corpus.has_meta
+        for row in corpus.rows:
+            id, parent = f"{name}:{row['id']}", row["parent"] and f"{name}:{row['parent']}"
+            path = f"{one.data}/{row['path']}"
+            rows.append({**row, "id": id, "path": path, "sources": [id], "parent": parent, "corpus": name})
+    return Corpus(rows, tables, has_meta, notes)
+
+
+def _read(folder: Path, adapter: str, table: TableConfig, key: str) -> tuple[Layout, Corpus]:
+    layout = layout_of(folder, adapter, key)
+    return layout, layout.read(folder, table)
+
+
+def _tested(data: Path, config: Config) -> tuple[Layout, Path, Corpus]:
+    folder = tested_folder(data, config)
+    if config.test.data is None:
+        layout, corpus = _read(folder, config.prepare.adapter, config.prepare.table, "prepare.adapter")
+    else:
+        layout, corpus = _read(folder, config.test.corpus, config.test.table or config.prepare.table, "test.corpus")
+        if not any(True for _ in _to_test(corpus)):
+            raise UserError(f"{folder}: holds no recording that could be a test", "give test.data another corpus")
+    return layout, folder, corpus
+
+
+def _to_test(corpus: Corpus) -> Iterator[Row]:
+    """Its test; of a corpus without one, all that is labelled."""
+    has_test = any(row["split"] == "test" for row in corpus.rows)
+    for row in corpus.rows:
+        if row["split"] == "test" if has_test else row["real"] is not None:
+            yield {**row, "split": "test"}
+
+
+def _answers(layout: Layout, folder: Path, config: Config, corpus: Corpus) -> list[dict[str, Any]] | None:
+    if layout.answers and any(row["split"] == "test" for row in corpus.rows):
+        labels = folder / config.test.labels if config.test.labels else None
+        return layout.answers(folder, labels) if labels and labels.exists() else None
+    keys = ("id", "fake", "real", "speaker", "attack", "language", "codec")
+    found = [{key: row.get(key) for key in keys} for row in _to_test(corpus) if row["real"] is not None]
+    return found or None
+
+
+def _bare(row: Row) -> Row:
+    """A test recording as those may see it who are not to know its label."""
+    known = recording(id=row["id"], path=row["path"], label=None, split="test")
+    return {**known, "corpus": row["corpus"]} if "corpus" in row else known
+
+
+def _shared(train: Rows, tests: Rows) -> list[str]:
+    """A sentence for speakers and attacks that the test shares with training."""
+    found = []
+    for key, what in (("speaker", "speakers"), ("attack", "attacks")):
+        heard = {row[key] for row in train if row["split"] == "train"} - {None, BONAFIDE}
+        tried = {row[key] for row in tests} - {None, BONAFIDE}
+        if both := sorted(heard & tried):
+            names = ", ".join(both[:3]) + (", ..." if len(both) > 3 else "")
+            found.append(
+                f"{len(both)} of {len(tried)} {what} of the test are in training too ({names}): "
+                "on them its score tells nothing of voices never heard"
+            )
+    return found
+
+
+def _check_labels(data: Path, rows: Rows) -> None:
+    labels = {row["real"] for row in rows if row["split"] == "train"}
+    if not labels:
+        raise UserError(
+            f"{data}: no recording to learn from, this corpus is a test alone",
+            "use it as test.data, and learn from another corpus; see docs/data.md",
+        )
+    for label, value in (("real", 1), ("fake", 0)):
+        if value not in labels:
+            raise UserError(
+                f"{data}: both labels, real and fake, are needed; no {label} recording to learn from was found",
+                "add some, or join a corpus that has them (prepare.corpora); see docs/data.md",
+            )
+
+
+def _check_ids(data: Path, apart: list[Iterable[Row]]) -> None:
+    """Each of `apart` has ids of its own."""
+    for rows in apart:
+        seen: dict[str, str] = {}
+        for row in rows:
+            if row["id"] in seen:
+                raise UserError(
+                    f"{data}: id '{brief(row['id'])}' is both a {seen[row['id']]} and a {row['split']} clip",
+                    "make ids unique",
+                )
+            seen[row["id"]] = row["split"]
