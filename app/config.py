@@ -148,7 +148,11 @@ class MixConfig(Section):
     voice_s: Range = (1.0, 4.5)  # length wanted of a voice; clips of one speaker are joined to reach it
     second_voice_db: Range = (-10.0, 10.0)  # level of the second voice against the first
     snr_db: Range = (0.0, 30.0)  # active voice level against the noise
-    noise_bank: Probability = 0.5  # recorded noise from the bank plus computed; else computed noise alone
+    noise_bank: Probability = 0.5  # recorded noise plus computed; else computed noise alone
+    noise_dirs: tuple[str, ...] = ()  # folders below DATA of recorded noise (MUSAN, RIRS_NOISES, ...), beside the bank
+    noise_max_s: PositiveFloat = 20.0  # only this much of each of their recordings is kept
+    rir_dirs: tuple[str, ...] = ()  # folders below DATA with room impulse responses
+    rir_share: Probability = 0.5  # of rooms, those that are drawn from rir_dirs, where there are any; else computed
     noise_colour: Range = (0.0, 2.0)  # exponent a of the computed noise's power spectrum f^-a
     hum: Probability = 0.2  # mains hum of 50 or 60 Hz and its harmonics within the noise
     level_dbfs: Range = (-30.0, -16.0)  # RMS of the finished clip

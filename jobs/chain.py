@@ -6,7 +6,7 @@ from typing import Any
 
 from app.config import Config
 from app.errors import UserError
-from app.runtime.files import fingerprint
+from app.runtime.files import fingerprint, read_json
 from app.runtime.job import is_complete, stage_name
 from app.runtime.run import Run
 
@@ -19,6 +19,7 @@ class Part:
     inputs: tuple[str, ...]
 
 
+BACKGROUNDS = "backgrounds.json"  # in a run's folder: the fingerprint of its recorded noise and rooms, file by file
 RECORDINGS = ("sample_rate", "extract", "gate", "mix.window_s", "infer.overlap_s")
 
 # test recordings stand apart: what is done to training clips leaves them computed, and the other way round
@@ -26,7 +27,8 @@ PARTS = {
     "prepare": Part("prepare", 1, ("seed", "prepare"), ("corpus-train",)),
     "prepare-test": Part("prepare", 1, (), ("corpus-test",)),
     "denoise": Part("denoise", 3, ("sample_rate", "denoise"), ("prepare",)),
-    "mix": Part("mix", 1, ("seed", "mix"), ("denoise",)),
+    "backgrounds": Part("mix", 1, ("sample_rate", "mix.noise_max_s"), ("recordings",)),
+    "mix": Part("mix", 2, ("seed", "mix"), ("denoise", "backgrounds")),
     "mix-audio": Part("mix", 2, (), ("mix",)),
     "extract": Part("extract", 3, ("extract",), ("mix",)),
     "extract-test": Part("extract", 3, RECORDINGS, ("prepare-test",)),
@@ -51,7 +53,7 @@ def spec_of(run: Run, part: str, **inputs: Any) -> dict[str, Any]:
         "job": what.job,
         "version": what.version,
         "config": {key: _pick(run.config, key) for key in what.keys},
-        "inputs": {name: inputs[name] if name in inputs else _input(run, name) for name in what.inputs},
+        "inputs": {name: known for name in what.inputs if (known := inputs.get(name) or _input(run, name)) is not None},
     }
 
 
@@ -78,7 +80,28 @@ def model_spec(run: Run, name: str) -> dict[str, Any]:
     return {**spec, "fingerprint": fingerprint(spec)}
 
 
-def _input(run: Run, name: str) -> str:
+def known_stage(run: Run, part: str) -> Path | None:
+    """As stage_of; None where what it stands on has not been read yet."""
+    try:
+        return stage_of(run, part)
+    except UserError:
+        return None
+
+
+def backgrounds_stage(run: Run) -> Path | None:
+    """Where the noise and the room responses of mix.noise_dirs and mix.rir_dirs lie, done or not; None without them."""
+    if not (run.config.mix.noise_dirs or run.config.mix.rir_dirs):
+        return None
+    known = read_json(run.folder / BACKGROUNDS)
+    if known is None:
+        raise UserError(f"run {run.name}: its noise and rooms were not read ({run.folder})", "run `make mix` first")
+    return stage_of(run, "backgrounds", recordings=known["name"])
+
+
+def _input(run: Run, name: str) -> str | None:
+    if name == "backgrounds":
+        stage = backgrounds_stage(run)
+        return stage.name if stage else None
     if not name.startswith("corpus-"):
         return stage_of(run, name).name
     corpus = run.corpus()

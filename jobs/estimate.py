@@ -167,6 +167,7 @@ def _config(config: Config, clips: int, planned: int, workers: int) -> dict[str,
     small["prepare"].update(adapter="contest", table={}, corpora={})  # as the probe lays its recordings out
     small["test"].update(data=None, corpus="auto", table=None)
     small["mix"].update(train_clips=train, valid_clips=planned - train, shard_clips=1000, corpus_weights={})
+    small["mix"].update(noise_dirs=[], rir_dirs=[])  # they cost as much as the bank and computed rooms
     small["extract"]["shard_clips"] = _shard(config, workers)
     small["train"].update(epochs=2, patience=2)
     small["infer"]["model"] = config.infer.model or config.train.models[-1]  # the dearest of the ladder

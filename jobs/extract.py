@@ -15,7 +15,7 @@ from app.runtime.run import Run, job_main
 from app.runtime.seat import breathe
 from app.runtime.shards import Draft, Shard, cut, rows_of
 from app.runtime.steps import step
-from jobs.chain import need, spec_of
+from jobs.chain import backgrounds_stage, need, spec_of
 from jobs.mix import recipes_of
 
 ROW_BYTES = 1000  # of a manifest line
@@ -36,6 +36,7 @@ def extract(run: Run) -> None:
                 preload=dear(run.config),
                 row_bytes=lambda row: clip_bytes(run.config),
                 denoised=denoised,
+                backgrounds=backgrounds_stage(run),
                 config=run.config,
                 gpu_share=gpu_share(run),
             )
@@ -76,17 +77,19 @@ def gpu_share(run: Run) -> float:
     return run.config.runtime.gpu_memory_share / run.workers
 
 
-def extract_mixes(shard: Shard, out: Draft, denoised: Path, config: Config, gpu_share: float) -> None:
+def extract_mixes(
+    shard: Shard, out: Draft, denoised: Path, backgrounds: Path | None, config: Config, gpu_share: float
+) -> None:
     with step("load libraries"):
         from app.audio.mix import render
         from app.audio.recipe import Recipe
-        from app.corpora.sounds import sounds_of
+        from app.corpora.sounds import noise_of, sounds_of
 
-    voices, bank = sounds_of(denoised), sounds_of(denoised, "noise")
+    voices, (noise, rooms) = sounds_of(denoised), noise_of(denoised, backgrounds)
     with _writer(out, config, gpu_share) as writer:
         for row in out.each(shard):
             with step("render"):
-                samples = render(Recipe.from_row(row["recipe"]), voices, bank, config.sample_rate)
+                samples = render(Recipe.from_row(row["recipe"]), voices, noise, config.sample_rate, rooms)
             writer.add(front_end(samples, config))
             manifest = {key: value for key, value in row["manifest"].items() if key != "shard"}
             out.done({**manifest, "recording": row["id"]})

@@ -12,8 +12,9 @@ from app.runtime.job import open_job
 from app.runtime.pace import PACE
 from app.runtime.rows import Row
 from app.runtime.run import Run, job_main
-from app.runtime.shards import Draft, Shard, cut, shards_of
+from app.runtime.shards import Draft, Shard, cut, rows_of, shards_of
 from app.runtime.steps import step
+from jobs.backgrounds import read_backgrounds
 from jobs.chain import need, spec_of
 from jobs.terminal import table
 
@@ -23,10 +24,11 @@ ROW_BYTES = 1500  # of a plan's row and its manifest line
 def mix(run: Run) -> None:
     """Plans every training and validation clip: up to two voices in noise, as the test will be. A table to read."""
     denoised, cfg = need(run, "denoise"), run.config.mix
+    backgrounds = read_backgrounds(run)
     with open_job(run, "mix", spec_of(run, "mix")) as job:
         if not job.complete:
             with step("draw"):
-                shards = cut(_plan(run, denoised), cfg.shard_clips)
+                shards = cut(_plan(run, denoised, backgrounds), cfg.shard_clips)
             job.run(mix_shard, shards, preload=None, row_bytes=lambda row: ROW_BYTES)
         planned = job
     if cfg.materialise:
@@ -41,12 +43,13 @@ def mix(run: Run) -> None:
                     preload="app.audio.mix",
                     row_bytes=lambda row: clip_bytes,
                     denoised=denoised,
+                    backgrounds=backgrounds,
                     rate=rate,
                 )
     table("Planned clips", summary_rows(planned.folder))
 
 
-def _plan(run: Run, denoised: Path) -> Iterator[Row]:
+def _plan(run: Run, denoised: Path, backgrounds: Path | None) -> Iterator[Row]:
     """The manifest line of each clip to be, with its recipe."""
     from app.corpora.manifest import by_split
     from app.corpora.plan import Planner
@@ -59,7 +62,10 @@ def _plan(run: Run, denoised: Path) -> Iterator[Row]:
         ("select", half, cfg.valid),
         ("calibrate", cfg.valid_clips - half, cfg.valid),
     ):
-        planner = Planner(split, by_split(voices.rows, split), by_split(bank.rows, split), cfg, rate, run.config.seed)
+        known = by_split(rows_of(backgrounds), split) if backgrounds else ()
+        planner = Planner(
+            split, by_split(voices.rows, split), by_split(bank.rows, split), cfg, rate, run.config.seed, known
+        )
         for state, recipe in planner.draw(count, rates):
             yield {**planner.row(state, recipe), "recipe": recipe.to_row()}
 
@@ -77,18 +83,18 @@ def mix_shard(shard: Shard, out: Draft) -> None:
     write_json(out.path / "summary.json", _summary(shard.rows, recipes))
 
 
-def materialise_shard(shard: Shard, out: Draft, denoised: Path, rate: int) -> None:
+def materialise_shard(shard: Shard, out: Draft, denoised: Path, backgrounds: Path | None, rate: int) -> None:
     """ID.wav of each planned clip, to listen to."""
     import soundfile
 
     from app.audio.mix import render
     from app.audio.recipe import Recipe
-    from app.corpora.sounds import sounds_of
+    from app.corpora.sounds import noise_of, sounds_of
 
-    voices, bank = sounds_of(denoised), sounds_of(denoised, "noise")
+    voices, (noise, rooms) = sounds_of(denoised), noise_of(denoised, backgrounds)
     for row in out.each(shard):
         with step("render"):
-            samples = render(Recipe.from_row(row["recipe"]), voices, bank, rate)
+            samples = render(Recipe.from_row(row["recipe"]), voices, noise, rate, rooms)
         soundfile.write(out.path / f"{row['id']}.wav", samples, rate, subtype="PCM_16")
         PACE.wrote(2 * len(samples))
         out.done({"id": row["id"], "path": f"{row['id']}.wav"})
@@ -109,6 +115,7 @@ def _summary(rows: Sequence[Row], recipes: list[Row]) -> dict[str, Any]:
         counts[f"{split}/{row['state']}"] += 1
         for key, name in (
             ("room_t60_s", "room"),
+            ("response", "recorded room"),
             ("codec", "codec"),
             ("band_stop_low_hz", "band-stop"),
             ("noise", "recorded noise"),

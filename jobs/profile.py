@@ -19,7 +19,7 @@ from app.runtime.machine import keep_freed_memory
 from app.runtime.run import Run, open_run
 from app.runtime.shards import Draft, Shard, rows_of
 from app.runtime.steps import taken_steps
-from jobs.chain import need
+from jobs.chain import backgrounds_stage, need
 from jobs.denoise import denoise_shard
 from jobs.extract import extract_mixes, extract_recordings
 from jobs.mix import recipes_of
@@ -110,7 +110,8 @@ def _extract(run: Run) -> Work:
     planned, denoised = need(run, "mix"), need(run, "denoise")
     plan = zip(rows_of(planned), recipes_of(planned), strict=True)
     rows = ({"id": row["id"], "manifest": row, "recipe": recipe} for row, recipe in plan)
-    args = {"denoised": denoised, "config": run.config, "gpu_share": run.config.runtime.gpu_memory_share}
+    sounds = {"denoised": denoised, "backgrounds": backgrounds_stage(run)}
+    args = {**sounds, "config": run.config, "gpu_share": run.config.runtime.gpu_memory_share}
     return extract_mixes, rows, run.config.extract.shard_clips, args
 
 

@@ -6,7 +6,7 @@ from app.errors import UserError
 from app.runtime.files import read_json
 from app.runtime.job import is_complete
 from app.runtime.run import Run
-from jobs.chain import stage_of
+from jobs.chain import known_stage, stage_of
 from jobs.models import chosen_model, scored_stage, trained_models
 
 
@@ -19,7 +19,7 @@ def done_parts(run: Run) -> set[str]:
     except UserError:  # another corpus than the run had last: prepare it, and all is new
         return set()
     stages = ("prepare", "denoise", "mix", "mix-audio", "extract", "extract-test")
-    done = {part for part in stages if is_complete(stage_of(run, part))}
+    done = {part for part in stages if (stage := known_stage(run, part)) and is_complete(stage)}
     models = trained_models(run)
     done |= {f"train {model['name']}" for model in models}
     if models and len(models) == len(run.config.train.models):

@@ -42,15 +42,15 @@ def load_clip(
     return Clip(_within_scale(samples), source_rate, channels)
 
 
-def decode(path: Path | str, max_seconds: float | None = None) -> tuple[Waveform, int]:
-    """The recording as (samples, sample_rate): float32 (time,), the mean of its channels.
+def decode(path: Path | str, max_seconds: float | None = None, first_channel: bool = False) -> tuple[Waveform, int]:
+    """The recording as (samples, sample_rate): float32 (time,), the mean of its channels or the first of them.
 
     Any format libsndfile knows, told by content and not by name. A float file
     beyond full scale is scaled into [-1, 1]. Of a file cut off midway, what
     decodes is kept (of a FLAC file, nothing). Raises BadClip for what is missing, not a regular file,
     unreadable, empty, not finite, or (without max_seconds) over two hours long.
     """
-    samples, sample_rate, _ = _read(path, max_seconds)
+    samples, sample_rate, _ = _read(path, max_seconds, first_channel)
     return samples, sample_rate
 
 

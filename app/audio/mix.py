@@ -3,12 +3,13 @@
 Methods. All waveforms are at one sample rate; all randomness comes from the recipe's seed.
 
 1. The pieces of a voice are joined with 5-ms cross-fades.
-2. Where there is a room, each voice is reverberated with a draw of its own and rings out.
+2. Where there is a room, each voice is reverberated with a draw of its own (a recorded response is the same
+   for all) and rings out.
 3. Each voice is brought to the same active level (frames within 35 dB of the loudest), plus its
    own gain: gains relate the voices as they are heard.
 4. The voices are placed at their offsets and summed; what lies beyond the window is cropped.
-5. The noise is a texture grown from a bank segment with coloured noise below it, or coloured
-   noise alone, with mains hum where asked; in a room it is reverberated too.
+5. The noise is a texture grown from a bank segment, or a stretch of a recording of noise, with coloured
+   noise beside it, or coloured noise alone, with mains hum where asked; in a room it is reverberated too.
 6. The noise is added at the SNR, counted from the active level of the summed voices in the
    window to the RMS of the noise. Without a voice the clip is noise alone.
 7. A band is stopped; the clip is set to its level; a codec is passed; the level is set again.
@@ -26,7 +27,7 @@ from app.audio.level import FLOOR_DB, Waveform, active_level_db, level_db
 from app.audio.noise import texture
 from app.audio.recipe import Recipe, Voice
 from app.audio.room import reverberate, room_response
-from app.audio.synthetic import coloured, hum
+from app.audio.synthetic import at_unit_rms, coloured, hum
 
 CROSS_FADE_S = 0.005
 VOICE_DBFS = -26.0  # where voices meet before the final level; any value gives the same clip
@@ -35,12 +36,16 @@ PEAK = 0.99
 Fetch = Callable[[str], Waveform]  # the samples (time,) behind the id of a clip or of a bank segment
 
 
-def render(recipe: Recipe, fetch: Fetch, fetch_noise: Fetch, sample_rate: int) -> Waveform:
+def render(
+    recipe: Recipe, fetch: Fetch, fetch_noise: Fetch, sample_rate: int, fetch_room: Fetch | None = None
+) -> Waveform:
     """The clip of a recipe, (num_samples,) float32, no sample over 0.99; the same bytes for the same recipe.
 
-    fetch gives the samples of a whole clip by its id, fetch_noise those of a bank segment.
+    fetch gives the samples of a whole clip by its id, fetch_noise those of a bank segment or of a recording of noise,
+    fetch_room those of a room response, its direct sound first.
     Raises ValueError, naming the recipe, where a piece lies outside its clip.
     """
+    recorded = fetch_room(recipe.response) if recipe.response and fetch_room else None
     voice_draws, noise_draws = np.random.default_rng(recipe.seed).spawn(2)
     voices = np.zeros(recipe.num_samples, np.float32)
     for voice in recipe.voices:
@@ -48,8 +53,8 @@ def render(recipe: Recipe, fetch: Fetch, fetch_noise: Fetch, sample_rate: int) -
             samples = join([_cut(fetch(p.clip), p.start, p.length) for p in voice.pieces], sample_rate)
         except ValueError as error:
             raise ValueError(f"recipe {recipe.id}: {error}") from None
-        _place(voices, _as_heard(voice, samples, recipe, voice_draws, sample_rate), voice.offset)
-    noise = _background(recipe, fetch_noise, noise_draws, sample_rate)
+        _place(voices, _as_heard(voice, samples, recipe, recorded, voice_draws, sample_rate), voice.offset)
+    noise = _background(recipe, fetch_noise, recorded, noise_draws, sample_rate)
     clip = mix_at_snr(voices, noise, recipe.snr_db, voice_db=float(active_level_db(voices, sample_rate)))
     if recipe.band_stop is not None:
         clip = band_stop(clip, sample_rate, *recipe.band_stop)
@@ -93,9 +98,16 @@ def join(pieces: Sequence[Waveform], sample_rate: int) -> Waveform:
     return joined
 
 
-def _as_heard(voice: Voice, samples: Waveform, recipe: Recipe, rng: np.random.Generator, sample_rate: int) -> Waveform:
-    if recipe.room is not None and len(samples):
-        response = room_response(rng, sample_rate, *recipe.room)
+def _as_heard(
+    voice: Voice,
+    samples: Waveform,
+    recipe: Recipe,
+    recorded: Waveform | None,
+    rng: np.random.Generator,
+    sample_rate: int,
+) -> Waveform:
+    response = _response(recipe, recorded, rng, sample_rate)
+    if response is not None and len(samples):
         samples = reverberate(np.pad(samples, (0, len(response) - 1)), response)
     level = float(active_level_db(samples, sample_rate)) if len(samples) else FLOOR_DB
     if level <= FLOOR_DB:
@@ -103,14 +115,28 @@ def _as_heard(voice: Voice, samples: Waveform, recipe: Recipe, rng: np.random.Ge
     return samples * np.float32(10 ** ((VOICE_DBFS + voice.gain_db - level) / 20))
 
 
-def _background(recipe: Recipe, fetch_noise: Fetch, rng: np.random.Generator, sample_rate: int) -> Waveform:
+def _response(recipe: Recipe, recorded: Waveform | None, rng: np.random.Generator, sample_rate: int) -> Waveform | None:
+    if recorded is not None:
+        return recorded
+    return None if recipe.room is None else room_response(rng, sample_rate, *recipe.room)
+
+
+def _background(
+    recipe: Recipe, fetch_noise: Fetch, room: Waveform | None, rng: np.random.Generator, sample_rate: int
+) -> Waveform:
     """The noise of a clip, (num_samples,), at no level in particular."""
-    response = None if recipe.room is None else room_response(rng, sample_rate, *recipe.room)
+    response = _response(recipe, room, rng, sample_rate)
     lead_in = 0 if response is None else len(response) - 1  # the room is full of noise when the clip begins
     length = recipe.num_samples + lead_in
     noise = coloured(rng, length, recipe.noise_colour, sample_rate)
     if recipe.noise is not None:
-        recorded = texture(rng, fetch_noise(recipe.noise), length)
+        source = fetch_noise(recipe.noise)
+        if recipe.noise_start is None:
+            recorded = texture(rng, source, length)
+        else:  # as it was recorded; what rings before the clip begins is taken from before it, round its end
+            recorded = np.take(source, np.arange(length) + recipe.noise_start - lead_in, mode="wrap")
+            if float(level_db(recorded)) > FLOOR_DB:  # it may have fallen silent there
+                recorded = at_unit_rms(recorded)
         noise = recorded + noise * np.float32(10 ** (recipe.noise_blend_db / 20))
     if recipe.hum_db is not None:
         gain_db = float(level_db(noise)) + recipe.hum_db

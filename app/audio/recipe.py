@@ -35,15 +35,17 @@ class Recipe:
     num_samples: int
     voices: tuple[Voice, ...]  # none: a clip of noise
     snr_db: float  # active level of the voices against the noise
-    noise: str | None  # segment of the noise bank; None: coloured noise alone
+    noise: str | None  # segment of the noise bank or recording of noise; None: coloured noise alone
     noise_colour: float  # exponent a of the coloured noise's power spectrum f^-a
     noise_blend_db: float  # coloured noise against the texture of the segment
     hum_db: float | None  # mains hum against the rest of the noise
-    room: tuple[float, float] | None  # (t60_s, drr_db)
+    room: tuple[float, float] | None  # (t60_s, drr_db) of a computed room
     codec: str | None  # one of app.config.CODECS
     band_stop: tuple[float, float] | None  # (low_hz, high_hz)
     level_dbfs: float  # RMS of the finished clip
     seed: int  # of all that is drawn while rendering
+    noise_start: int | None = None  # sample from which `noise` is heard as it is; None: a texture is grown from it
+    response: str | None = None  # id of a recorded room response, in place of a computed room
 
     @property
     def labels(self) -> tuple[int, int]:
@@ -60,11 +62,13 @@ class Recipe:
             "voices": _voices_to_json(self.voices),
             "snr_db": float(self.snr_db),
             "noise": self.noise or "",
+            "noise_start": "" if self.noise_start is None else int(self.noise_start),
             "noise_colour": float(self.noise_colour),
             "noise_blend_db": float(self.noise_blend_db),
             "hum_db": _number_or_empty(self.hum_db),
             "room_t60_s": _number_or_empty(t60_s),
             "room_drr_db": _number_or_empty(drr_db),
+            "response": self.response or "",
             "codec": self.codec or "",
             "band_stop_low_hz": _number_or_empty(low_hz),
             "band_stop_high_hz": _number_or_empty(high_hz),
@@ -86,10 +90,12 @@ class Recipe:
             voices=_voices_from_json(str(row["voices"])),
             snr_db=float(row["snr_db"]),
             noise=str(row["noise"]) or None,
+            noise_start=int(row["noise_start"]) if str(row["noise_start"]) else None,
             noise_colour=float(row["noise_colour"]),
             noise_blend_db=float(row["noise_blend_db"]),
             hum_db=float(hum_db) if hum_db else None,
             room=_pair(row["room_t60_s"], row["room_drr_db"]),
+            response=str(row["response"]) or None,
             codec=str(row["codec"]) or None,
             band_stop=_pair(row["band_stop_low_hz"], row["band_stop_high_hz"]),
             level_dbfs=float(row["level_dbfs"]),

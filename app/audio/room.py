@@ -5,6 +5,7 @@ import scipy.fft
 
 from app.audio.level import Waveform
 
+LONGEST_S = 2.0  # of a recorded response
 PRE_DELAY_S = 0.0025  # from the direct sound to the first reflection; DRR counts the energy before it as direct
 
 
@@ -28,6 +29,20 @@ def room_response(rng: np.random.Generator, sample_rate: int, t60_s: float, drr_
     response[0] = 1.0
     response[delay:] = tail * np.float32(np.sqrt(10 ** (-drr_db / 10) / max(energy, 1e-12)))
     return response
+
+
+def recorded_response(samples: Waveform, sample_rate: int) -> Waveform:
+    """A measured or simulated room impulse response, (time,), as `reverberate` wants it: the direct sound first.
+
+    What lies before the highest peak is cut, the peak is 1, and the tail ends where 60 dB of the energy are gone, after
+    two seconds at the latest. Raises ValueError for silence.
+    """
+    peak = int(np.abs(samples).argmax()) if len(samples) else 0
+    if not len(samples) or abs(samples[peak]) < 1e-6:
+        raise ValueError("a room response without any sound")
+    heard = samples[peak : peak + round(LONGEST_S * sample_rate)] / samples[peak]
+    left = np.cumsum(np.square(heard, dtype=np.float64)[::-1])[::-1]  # Schroeder's integral
+    return np.ascontiguousarray(heard[: int((left > 1e-6 * left[0]).sum())], dtype=np.float32)
 
 
 def reverberate(samples: Waveform, response: Waveform) -> Waveform:

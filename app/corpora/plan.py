@@ -56,11 +56,19 @@ class Clip(NamedTuple):
 class Planner:
     """Draws the clips of one split from that split's voices and noise.
 
-    voices, bank: manifest rows of the denoise stage; they are gone through once.
+    voices, bank: manifest rows of the denoise stage; backgrounds: of the recorded noise and room responses
+    from other folders. They are gone through once.
     """
 
     def __init__(
-        self, split: str, voices: Iterable[Row], bank: Iterable[Row], cfg: MixConfig, sample_rate: int, seed: int
+        self,
+        split: str,
+        voices: Iterable[Row],
+        bank: Iterable[Row],
+        cfg: MixConfig,
+        sample_rate: int,
+        seed: int,
+        backgrounds: Iterable[Row] = (),
     ) -> None:
         self.split, self.cfg, self.rate, self.seed = split, cfg, sample_rate, seed
         self.window = round(cfg.window_s * sample_rate)
@@ -78,6 +86,11 @@ class Planner:
         for row in bank:
             noises[row["fake"]].append(row["id"])
         self.noises = [sorted(ids) for ids in noises.values() if ids]
+        known = sorted(backgrounds, key=lambda row: row["id"])
+        self.recorded = {row["id"]: row["num_samples"] for row in known if row["kind"] == "noise"}
+        if self.recorded:
+            self.noises.append(list(self.recorded))
+        self.responses = [row["id"] for row in known if row["kind"] == "room"]
 
     def draw(self, count: int, rates: Augmentations) -> Iterator[tuple[str, Recipe]]:
         """`count` clips as (state, recipe), ids SPLIT-000000, ..."""
@@ -89,7 +102,9 @@ class Planner:
         """The manifest line of a clip that was drawn. sources: the recordings of its voices and of its noise."""
         clips = [self.clips[piece.clip] for voice in recipe.voices for piece in voice.pieces]
         fake, real = recipe.labels
-        noise = [recipe.noise.rsplit("@", 1)[0]] if recipe.noise else []
+        noise = []
+        if recipe.noise:
+            noise = [recipe.noise if recipe.noise in self.recorded else recipe.noise.rsplit("@", 1)[0]]
 
         def names(known: Iterable[str | None]) -> str | None:
             return "+".join(dict.fromkeys(name for name in known if name)) or None
@@ -131,6 +146,7 @@ class Planner:
             level_dbfs=rng.uniform(*cfg.level_dbfs),
             seed=seed_of(self.seed, "render", id),
         )
+        blind = self._elsewhere(blind)
         voices: list[Voice] = []
         taken: list[int] = []
         for fake in STATES[state] if rng.random() < 0.5 else STATES[state][::-1]:
@@ -141,6 +157,16 @@ class Planner:
             offset = int(rng.integers(0, max(0, self.window - length) + 1))
             voices.append(Voice(pieces, offset, 0.0 if not voices else rng.uniform(*cfg.second_voice_db), fake))
         return replace(blind, voices=tuple(voices))
+
+    def _elsewhere(self, blind: Recipe) -> Recipe:
+        """With a place in a recording of noise, and a recorded room; drawn apart, so that without them all stays."""
+        rng = np.random.default_rng(seed_of(self.seed, "elsewhere", blind.id))
+        spare = self.recorded.get(blind.noise or "", 0) - self.window
+        if spare > 0:
+            blind = replace(blind, noise_start=int(rng.integers(spare)))
+        if blind.room and self.responses and rng.random() < self.cfg.rir_share:
+            blind = replace(blind, room=None, response=self.responses[rng.integers(len(self.responses))])
+        return blind
 
     def _pick(self, fake: int, taken: list[int], rng: np.random.Generator) -> int:
         """Another speaker for the second voice, where there is one."""

@@ -9,18 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.audio.io import from_int16, to_int16
+from app.audio.mix import Fetch
 from app.corpora.manifest import Row
 from app.runtime.arrays import ArrayWriter, stored
 from app.runtime.rows import Rows
 from app.runtime.shards import rows_of
 
-MANIFESTS = {"audio": "manifest", "noise": "noise"}  # the voices; the segments of the noise bank
+# the voices; the segments of the noise bank; recorded noise and room responses from other folders
+MANIFESTS = {"audio": "manifest", "noise": "noise", "background": "manifest"}
 
 
 class Sounds:
     """Samples by id, float32 (time,), from the shards of a denoise stage. In memory is only where each lies.
 
-    kind: "audio" for the voices, "noise" for the segments of the noise bank.
+    kind: "audio" for the voices, "noise" for the segments of the noise bank, "background" for what came from
+    mix.noise_dirs and mix.rir_dirs.
     """
 
     def __init__(self, stage: Path, kind: str = "audio") -> None:
@@ -39,10 +42,22 @@ class Sounds:
         """Of every sound all that is known, read when first asked for: who only renders never asks."""
         return Rows(rows_of(self.stage, self._manifest))
 
+    def __contains__(self, id: str) -> bool:
+        return id in self._at
+
     def __call__(self, id: str) -> NDArray[np.float32]:
         shard, offset, length = self._at[id]
         array = stored(self.stage / "shards" / shard / f"{self.kind}.npy")
         return from_int16(array[offset : offset + length])
+
+
+def noise_of(denoised: Path, backgrounds: Path | None) -> tuple[Fetch, Fetch | None]:
+    """(noise by id, of the bank or recorded; room responses by id, or None where there are none)."""
+    bank = sounds_of(denoised, "noise")
+    if backgrounds is None:
+        return bank, None
+    recorded = sounds_of(backgrounds, "background")
+    return lambda id: recorded(id) if id in recorded else bank(id), recorded
 
 
 @lru_cache(4)

@@ -174,3 +174,24 @@ def test_pieces_are_joined_without_a_click():
     assert join([flat[:1], flat[:3], flat[:0], flat], RATE) == approx(np.full(1004, 0.5), abs=1e-6)
     loud = join([tone(200)[:8001], tone(90)], RATE)
     assert np.abs(np.diff(loud)).max() < 1.1 * np.abs(np.diff(tone(200))).max()
+
+
+def test_a_recorded_room_is_heard_by_voice_and_noise_alike():
+    response = np.zeros(400, np.float32)
+    response[[0, 300]] = 1.0, 0.5
+    recipe = replace(CLEAN, response="hall")
+    dry = rendered(replace(recipe, response=None))
+    wet = render(recipe, CLIPS.__getitem__, BANK.__getitem__, RATE, {"hall": response}.__getitem__)
+    echoed = dry.copy()
+    echoed[300:] += 0.5 * dry[:-300]
+    assert np.corrcoef(wet, echoed)[0, 1] > 0.9999
+    assert np.corrcoef(wet, dry)[0, 1] < 0.99
+
+
+def test_a_long_recording_of_noise_is_heard_as_it_is_from_its_start():
+    sweep = np.sin(2 * np.pi * np.cumsum(np.linspace(200, 4000, 3 * WINDOW)) / RATE).astype(np.float32)
+    recipe = replace(PLAIN, voices=(), noise="street", noise_start=1000, noise_blend_db=-60.0)
+    clip = render(recipe, CLIPS.__getitem__, {"street": sweep}.__getitem__, RATE)
+    assert np.corrcoef(clip, sweep[1000 : 1000 + WINDOW])[0, 1] > 0.999
+    silent = render(recipe, CLIPS.__getitem__, {"street": np.zeros(3 * WINDOW, np.float32)}.__getitem__, RATE)
+    assert np.isfinite(silent).all() and np.abs(silent).max() > 0  # the computed noise is left

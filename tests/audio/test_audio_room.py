@@ -3,7 +3,7 @@ import pytest
 from audio_signals import RATE, hiss, shift_and_likeness, voice
 from pytest import approx
 
-from app.audio.room import PRE_DELAY_S, reverberate, room_response
+from app.audio.room import PRE_DELAY_S, recorded_response, reverberate, room_response
 
 
 def measured_t60(response):
@@ -48,3 +48,21 @@ def test_reverberate_edges():
     assert reverberate(np.zeros((2, 0), np.float32), response).shape == (2, 0)
     with pytest.raises(ValueError):
         room_response(np.random.default_rng(1), RATE, 0.0, 6.0)
+
+
+def test_a_recorded_response_begins_with_its_direct_sound_and_ends_when_it_has_died_away():
+    rng = np.random.default_rng(0)
+    tail = 0.1 * rng.standard_normal(3 * 16000) * 10 ** (-3 * np.arange(3 * 16000) / (0.4 * 16000))
+    tail[0] = -0.8
+    response = recorded_response(np.concatenate([np.zeros(500), tail]).astype(np.float32), 16000)
+    assert response[0] == 1.0 and np.abs(response).max() == 1.0
+    assert response[1:100] == pytest.approx(tail[1:100] / -0.8, abs=1e-6)
+    assert 0.2 * 16000 < len(response) < 0.5 * 16000
+    assert response.dtype == np.float32
+
+
+def test_a_response_is_cut_after_two_seconds_and_silence_is_none():
+    assert len(recorded_response(np.ones(5 * 16000, np.float32), 16000)) == 2 * 16000
+    for silence in (np.zeros(0, np.float32), np.zeros(100, np.float32)):
+        with pytest.raises(ValueError, match="without any sound"):
+            recorded_response(silence, 16000)

@@ -165,3 +165,61 @@ OWN_COLUMNS = {
     "id": "utt", "path": "wav", "label": "target", "speaker": "spk", "attack": "system", "split": "fold",
     "real": ("1",), "fake": ("0",),
 }  # fmt: skip
+
+
+def noise(path: Path, seconds: float = 1.5) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([*str(path.name).encode()])
+    soundfile.write(path, 0.1 * rng.standard_normal(round(seconds * RATE)), RATE)
+    return path
+
+
+def musan(folder: Path) -> Path:
+    """noise, music with and without vocals, and speech, each with its ANNOTATIONS and LICENSE."""
+    for number in range(8):
+        noise(folder / "musan" / "noise" / "free-sound" / f"noise-free-sound-{number:04d}.wav", 7.0)
+        noise(folder / "musan" / "speech" / "librivox" / f"speech-librivox-{number:04d}.wav")
+        noise(folder / "musan" / "music" / "fma" / f"music-fma-{number:04d}.wav", 6.0)
+    write(folder / "musan" / "noise" / "free-sound" / "LICENSE", "public domain\n")
+    lines = [f"music-fma-{n:04d} jazz,blues {'Y' if n % 2 else 'N'} Musician_{n // 4}" for n in range(7)]
+    write(folder / "musan" / "music" / "fma" / "ANNOTATIONS", "\n".join(lines) + "\n")
+    return folder
+
+
+def response(path: Path, delay: int = 40, channels: int = 1) -> Path:
+    """A direct sound after a delay, and a tail that dies away."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([*str(path.name).encode()])
+    tail = rng.standard_normal((4000, channels)) * np.exp(-np.arange(4000) / 400)[:, None] * 0.1
+    tail[0] = 0.9
+    soundfile.write(path, np.concatenate([np.zeros((delay, channels)), tail]), RATE)
+    return path
+
+
+def rirs_noises(folder: Path) -> Path:
+    """Its lists name everything from the folder above."""
+    root = folder / "RIRS_NOISES"
+    for size in ("smallroom", "mediumroom"):
+        lines = []
+        for room in range(1, 4):
+            for place in range(1, 4):
+                name = f"simulated_rirs/{size}/Room{room:03d}/Room{room:03d}-{place:05d}.wav"
+                response(root / name)
+                lines.append(
+                    f"--rir-id {size}-Room{room:03d}-{place:05d} --room-id {size}-Room{room:03d} RIRS_NOISES/{name}"
+                )
+        write(root / "simulated_rirs" / size / "rir_list", "\n".join(lines) + "\n")
+    real = "real_rirs_isotropic_noises/RVB2014_type1_rir_largeroom1_far_angla.wav"
+    response(root / real, delay=300, channels=8)
+    write(
+        root / "real_rirs_isotropic_noises" / "rir_list", f"--rir-id 00001 --room-id RVB_large1  RIRS_NOISES/{real}\n"
+    )
+    for number in range(4):
+        noise(root / "pointsource_noises" / f"noise-free-sound-{number:04d}.wav")
+    lines = [
+        f"--noise-id {n:05d} --noise-type point-source --bg-fg-type foreground RIRS_NOISES/pointsource_noises/"
+        f"noise-free-sound-{n:04d}.wav"
+        for n in range(4)
+    ]
+    write(root / "pointsource_noises" / "noise_list", "\n".join(lines) + "\n")
+    return folder

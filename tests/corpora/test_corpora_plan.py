@@ -389,4 +389,4 @@ def test_the_plan_has_not_changed():
     ]
     for row in cells:
         row["voices"] = [{**v, "gain_db": round(v["gain_db"], 6)} for v in json.loads(row["voices"])]
-    assert fingerprint(cells) == "dfc9ea72d127"
+    assert fingerprint(cells) == "d4af82b276ce"

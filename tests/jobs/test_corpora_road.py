@@ -7,6 +7,7 @@ import shutil
 import pytest
 import soundfile
 
+from tests.corpora import miniatures
 from tests.jobs.road import CONFIG, DEMO, JOBS, call
 
 TESTED_EACH = 10  # recordings of each label that stand apart as In-the-Wild
@@ -48,9 +49,11 @@ def lay_out(data):
 def road(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpora")
     lay_out(folder / "data")
+    miniatures.rirs_noises(miniatures.musan(folder / "data"))
     config = folder / "cross.yaml"
     text = CONFIG.replace("prepare: {", "prepare: {corpora: {mine: {data: mine}}, ")
-    text = text.replace("mix: {", "mix: {corpus_weights: {mine: 2}, ")
+    more = "corpus_weights: {mine: 2}, noise_dirs: [musan], rir_dirs: [RIRS_NOISES], noise_bank: 0.8"
+    text = text.replace("mix: {", f"mix: {{{more}, ").replace("train_clips", "train: {room: 0.6}, train_clips")
     config.write_text(text + "test: {data: wild}\n")
     said = {}
     for job in JOBS:
@@ -92,6 +95,29 @@ def test_the_manifest_keeps_the_corpus_and_shows_no_label_of_the_test(road):
         json.loads(line) for path in (stages / "prepare-test/shards").glob("*/manifest.jsonl") for line in path.open()
     ]
     assert len(tests) == 21 and all(row["fake"] is None and row["speaker"] is None for row in tests)
+
+
+def test_noise_and_rooms_of_other_folders_are_heard_whole_groups_in_one_split(road):
+    folder, said = road
+    stages = folder / "runs/road/stages"
+    rows = [
+        json.loads(line) for path in (stages / "backgrounds/shards").glob("*/manifest.jsonl") for line in path.open()
+    ]
+    known = {row["id"]: row for row in rows}
+    assert {row["kind"] for row in rows} == {"noise", "room"}
+    with (stages / "mix/shards/00000/plan.csv").open(newline="") as file:
+        plan = list(csv.DictReader(file))
+    heard = {key: [row for row in plan if row[key] in known] for key in ("noise", "response")}
+    assert len(heard["noise"]) > 5 and len(heard["response"]) > 5
+    assert all(known[row[key]]["split"] == row["split"] for key, found in heard.items() for row in found)
+    assert any(row["noise_start"] for row in plan)
+    assert "left out, for they hold voices" in said["mix"] and "8 of speech" in said["mix"]
+
+
+def test_what_was_read_of_noise_and_rooms_is_not_read_again(road):
+    folder, _ = road
+    done = call("mix", folder / "cross.yaml", folder / "data", folder / "runs")
+    assert done.returncode == 0 and "backgrounds  done already" in done.stderr, done.stderr
 
 
 def test_without_final_the_labels_of_a_protocol_stay_unread(road):
