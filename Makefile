@@ -8,7 +8,7 @@ export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CUDA VENV_DIR
 export GPU GPUS MAX_GPUS RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
 
 JOBS := prepare denoise mix extract train infer evaluate
-.PHONY: help demo all $(JOBS) estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
+.PHONY: help demo all $(JOBS) config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
   test test-pins test-containers chaos fuzz profile bench bench-scaling bench-memory bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
@@ -36,6 +36,9 @@ $(JOBS): has-python
 	@$(PYTHON) app/host/launch.py $@
 
 ##@ Look after them
+config: has-python ## what CONFIG comes to: every key, its value and where that comes from
+	@$(PYTHON) app/host/launch.py --tool config
+
 estimate: has-python ## time, memory and disk of every job, from a probe of 50 clips
 	@$(PYTHON) app/host/launch.py --tool estimate
 

@@ -1,11 +1,14 @@
 """A wrong config stops before any work and says where and what."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from app.config import Config, load_config
+from app.config import Asked, Config, leaves_of, load_config, origins_of, read_config
 from app.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -33,9 +36,20 @@ def test_default_yaml_holds_every_key_at_its_default():
     [
         ("mix:\n  snr: [5, 20]\n", ["run.yaml:2: mix.snr: unknown key", "did you mean 'snr_db'?"]),
         ("mixx:\n  window_s: 5\n", ["run.yaml:1: mixx: unknown key", "did you mean 'mix'?"]),
-        ("train:\n  spec_augment: 'no'\n", ["run.yaml:2: train.spec_augment", "valid boolean", "'no'"]),
-        ("train:\n  epochs: '3'\n", ["run.yaml:2: train.epochs", "valid integer"]),
-        ("train:\n  epochs: 0\n", ["run.yaml:2: train.epochs", "greater than 0"]),
+        ("train:\n  spec_augment: 'no'\n", ["run.yaml:2: train.spec_augment", "true or false, without quotes", "'no'"]),
+        ("train:\n  spec_augment: maybe\n", ["run.yaml:2: train.spec_augment", "valid boolean", "'maybe'"]),
+        ("train:\n  epochs: '3'\n", ["run.yaml:2: train.epochs", "valid integer", "without quotes", "'3'"]),
+        ("train:\n  epochs: 1.5\n", ["run.yaml:2: train.epochs", "valid integer", "1.5"]),
+        ("train:\n  models: crnn\n", ["run.yaml:2: train.models", "found 'crnn'"]),
+        ("train:\n  epochs: 0\n", ["run.yaml:2: train.epochs: out of range, it is above 0 (found 0)"]),
+        ("mix:\n  hum: 1.2\n", ["run.yaml:2: mix.hum: out of range, it lies in [0, 1] (found 1.2)"]),
+        ("evaluate:\n  ece_bins: 1\n", ["run.yaml:2: evaluate.ece_bins: out of range, it lies in [2, 100] (found 1)"]),
+        ("extract:\n  roll_off: 1.0\n", ["run.yaml:2: extract.roll_off: out of range, it lies in (0, 1) (found 1.0)"]),
+        ("runtime:\n  workers: -1\n", ["run.yaml:2: runtime.workers: out of range, it is 0 or more (found -1)"]),
+        ("mix:\n  train:\n    room: 2\n", ["run.yaml:3: mix.train.room: out of range, it lies in [0, 1] (found 2)"]),
+        ("prepare:\n  adapter: asvspoof\n", ["run.yaml:2: prepare.adapter", "did you mean 'asvspoof5'?"]),
+        ("prepare:\n  table: {lable: x}\n", ["run.yaml:2: prepare.table.lable: unknown key; did you mean 'label'?"]),
+        ("test: wild\n", ["run.yaml:1: test"]),
         ("mix:\n  snr_db: [20, 5]\n", ["run.yaml:1: mix: snr_db", "first number"]),
         ("mix:\n  codecs: [mp4]\n", ["run.yaml:2: mix.codecs.0", "'mp3'"]),
         ("seed: 1\nseed: 2\n", ["run.yaml:2: seed: given twice"]),
@@ -67,3 +81,47 @@ def test_a_whole_number_is_a_float_and_overrides_win(tmp_path):
     path.write_text("mix:\n  window_s: 6\n  snr_db: [1, 2]\n")
     config = load_config(path, {"mix.snr_db": [3, 4], "runtime.workers": 7})
     assert config.mix.window_s == 6.0 and config.mix.snr_db == (3.0, 4.0) and config.runtime.workers == 7
+
+
+def test_what_the_command_line_asks_for_is_told_in_its_words(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("mix: {snr: [1, 2]}\n")
+    with pytest.raises(UserError) as caught:
+        read_config(path, {"runtime.workers": Asked(-2, "WORKERS=-2"), "mix.hums": Asked(1, "--set mix.hums=1")})
+    said = caught.value.what.splitlines()
+    assert "WORKERS=-2: runtime.workers: out of range, it is 0 or more (found -2)" in said
+    assert "--set mix.hums=1: mix.hums: unknown key; did you mean 'hum'?" in said
+    assert f"{path}:1: mix.snr: unknown key; did you mean 'snr_db'?" in said
+
+
+def test_every_value_has_an_origin(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("seed: 7\nmix:\n  train: {room: 0.5}\n  snr_db: [1, 2]\nprepare:\n  corpora:\n    a: {data: x}\n")
+    asked = {"runtime.workers": Asked(4, "WORKERS=4"), "mix.snr_db": Asked([3, 4], "--set mix.snr_db=[3,4]")}
+    config = read_config(path, asked)
+    origins = origins_of(config, path, asked)
+    assert set(origins) == set(leaves_of(config.model_dump(mode="json")))
+    assert {key: origin for key, origin in origins.items() if origin != "default"} == {
+        "seed": f"{path}:1",
+        "mix.train.room": f"{path}:3",
+        "mix.snr_db": "--set mix.snr_db=[3,4]",
+        "prepare.corpora.a.data": f"{path}:7",
+        "runtime.workers": "WORKERS=4",
+    }
+
+
+def test_make_config_prints_a_config_that_comes_to_the_same(tmp_path):
+    path, again = tmp_path / "run.yaml", tmp_path / "again.yaml"
+    path.write_text("mix:\n  window_s: 6\ntest: {labels: null}\nruntime: {notify: 'echo \"a: b\" # c'}\n")
+    env = {k: v for k, v in os.environ.items() if k not in ("CONFIG", "RUN", "DATA", "DEVICE", "GPU", "GPUS")}
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.config", "--config", str(path), "--runs", str(tmp_path / "runs")],
+        env={**env, "WORKERS": "3"}, cwd=CONFIGS.parent, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert not list((tmp_path / "runs").iterdir())  # it only tells
+    lines = {line.split("#")[0].strip(): line.split("  # ")[-1] for line in done.stdout.splitlines()}
+    assert lines["window_s: 6.0"] == f"{path}:2" and lines["workers: 3"] == "WORKERS=3"
+    assert lines["seed: 20261122"] == "default"
+    again.write_text(done.stdout)
+    assert load_config(again) == load_config(path, {"runtime.workers": 3})
+    assert "4 keys are given" in done.stderr

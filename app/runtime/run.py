@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from app.config import Config, load_config
+from app.config import Asked, Config, read_config
 from app.errors import ACT, DONE, STOPPED, Stopped, UserError
+from app.runtime.asked import asked_for, whole
 from app.runtime.autogroup import lower_autogroup
-from app.runtime.cuda_visible import VISIBLE
 from app.runtime.files import clear_torn, point_link, read_json, sha256_of, write_atomic, write_json
 from app.runtime.gpus import TakenGpus
 from app.runtime.machine import lower_priority, one_thread_each, out_of_memory, workers_for
@@ -36,6 +36,7 @@ class Run:
     data: Path  # the corpus
     runs: Path  # where everything that jobs make goes
     stop: StopFlag
+    asked: dict[str, Asked] = field(default_factory=dict)  # what the command line and the environment override
     said: list[str] = field(default_factory=list)  # the last line told
     leaving: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closed when the job is over
     gpus: TakenGpus | None = None  # once the job has taken one
@@ -188,37 +189,18 @@ def open_run(
     )
     parser.add_argument("--runs", default=env("RUNS") or "runs", help="where all that jobs make goes (RUNS)")
     parser.add_argument(
-        "--workers", type=int, default=_whole("WORKERS"), help="processes (WORKERS); default: half of the cores"
+        "--workers", type=int, default=whole("WORKERS"), help="processes (WORKERS); default: half of the cores"
     )
     parser.add_argument("--device", default=env("DEVICE") or None, help="DEVICE")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one config key")
     if extra:
         extra(parser)
     args = parser.parse_args()
-    overrides: dict[str, Any] = {}
-    for item in args.set:
-        key, _, value = item.partition("=")
-        overrides[key] = yaml.safe_load(value)
-    overrides |= {k: v for k, v in _extra_values(args).items() if v is not None}
-    if args.workers is not None:
-        overrides["runtime.workers"] = args.workers
-    if args.device not in (None, "auto", "cpu", "cuda"):
-        raise UserError(f"DEVICE={args.device} is no device", "DEVICE=auto, cpu or cuda")
-    if args.device is not None:
-        overrides["runtime.device"] = args.device
-    gpu, most = env("GPU") or None, _whole("MAX_GPUS")
-    if gpu not in (None, "wait"):
-        raise UserError(f"GPU={gpu} is nothing we know", "GPU=wait waits for a free one; CUDA_VISIBLE_DEVICES chooses")
-    if gpu:
-        overrides["runtime.gpu_wait"] = True
-    if most is not None:
-        overrides["runtime.max_gpus"] = most
-    if _choose_gpus(env("GPUS") or "all") == "none":
-        overrides["runtime.device"] = "cpu"
+    asked = asked_for(args)
     if mask := env("UMASK"):  # 002: a team may write to each other's runs
         os.umask(_octal(mask))
     path = _config_path(args)
-    config = load_config(path, overrides)
+    config = read_config(path, asked)
     one_thread_each()
     lower_priority(config.runtime.nice)
     if os.getsid(0) == os.getpid():  # a session of our own, no shell in it
@@ -230,7 +212,7 @@ def open_run(
         raise UserError(f"RUN={name} is no name for a run", "use letters, digits, '.', '-' and '_': RUN=...")
     known = (read_json(runs / name / "corpus.json") or {}).get("data")
     data = args.data or (os.path.normpath(runs / name / known) if known else "data")
-    run = Run(name, config, path, Path(data), runs, STOP)
+    run = Run(name, config, path, Path(data), runs, STOP, asked)
     run.stop.leave()
     for folder in (run.folder, run.folder / "scores"):
         clear_torn(folder)
@@ -256,30 +238,7 @@ def _config_path(args: argparse.Namespace) -> Path:
     return last if last and last.exists() else Path("configs/default.yaml")
 
 
-def _extra_values(args: argparse.Namespace) -> dict[str, Any]:
-    """Values of a job's own options whose name is a config key (dest 'infer.model' and the like)."""
-    return {key: value for key, value in vars(args).items() if "." in key}
-
-
-def _choose_gpus(asked: str) -> str:
-    """Narrows what CUDA shows us to GPUS: all, none, or numbers or UUIDs; CUDA_VISIBLE_DEVICES, if set, counts more."""
-    if asked not in ("all", "none"):
-        if not re.fullmatch(r"(\d+|(GPU|MIG)-[\w/-]+)(,(\d+|(GPU|MIG)-[\w/-]+))*", asked):
-            raise UserError(
-                f"GPUS={asked} names no GPUs", "GPUS=all, none, or numbers or UUIDs of nvidia-smi: GPUS=0,1"
-            )
-        os.environ.setdefault(VISIBLE, asked)
-    return asked
-
-
 def _octal(mask: str) -> int:
     if not re.fullmatch(r"0?[0-7]{1,3}", mask):
         raise UserError(f"UMASK={mask} is no umask", "for example UMASK=002: the group may write")
     return int(mask, 8)
-
-
-def _whole(name: str) -> int | None:
-    text = os.environ.get(name, "")
-    if text and not text.isdigit():
-        raise UserError(f"{name}={text} is not a whole number", f"for example {name}=4")
-    return int(text) if text else None

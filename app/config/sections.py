@@ -1,17 +1,7 @@
-"""One YAML is one run: every key, its unit, its default and its range.
+"""Every key of a run's config, its unit, its default and its range."""
 
-`load_config` merges configs/default.yaml, the run's own file and nothing else.
-A wrong key, type or value stops the job before any work and names file, line,
-key and the nearest match; all errors are told at once.
-"""
+from typing import Annotated, Literal, get_args
 
-import difflib
-import json
-import re
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
-
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -19,12 +9,8 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
-
-from app.errors import UserError
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Range = tuple[float, float]  # (low, high), low <= high: drawn uniformly
@@ -277,93 +263,3 @@ class Config(Section):
         if self.infer.overlap_s >= self.mix.window_s:
             raise ValueError("infer.overlap_s must be shorter than mix.window_s")
         return self
-
-
-def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
-    """The run's config: defaults, then `path`, then `overrides` (dotted key -> value).
-
-    Raises UserError naming file, line, key and the nearest match.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
-        raise UserError(
-            f"{path}: cannot read the config ({error})", f"CONFIG=FILE; {path.parent} holds: {there}"
-        ) from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = {} if node is None else yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}", "mend the line named above") from None
-    if isinstance(values, dict):  # a section whose keys are all commented out is one left as it is
-        values = {key: value for key, value in values.items() if value is not None}
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: a config is a mapping of sections", "see configs/default.yaml")
-    lines: dict[tuple[str, ...], int] = {}
-    problems = _walk(node, (), lines) if node is not None else []
-    for dotted, value in (overrides or {}).items():
-        *parents, leaf = dotted.split(".")
-        place = values
-        for parent in parents:
-            place[parent] = place.get(parent) or {}
-            place = place[parent]
-            if not isinstance(place, dict):
-                raise UserError(f"{dotted}: '{parent}' is no section", "configs/default.yaml shows every key")
-        place[leaf] = value
-    try:
-        # JSON mode: strict about types, yet a YAML list is a tuple and 1 a float
-        config = Config.model_validate_json(json.dumps(values, default=str))
-    except ValidationError as error:
-        problems += [_explain(detail, lines) for detail in error.errors()]
-    if problems:
-        raise UserError("\n".join(f"{path}:{problem}" for problem in problems), "configs/default.yaml shows every key")
-    return config
-
-
-def _walk(node: yaml.Node, at: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> list[str]:
-    """Fills in the line of each key; returns a problem for each key given twice."""
-    problems = []
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            place = (*at, str(key.value))
-            if place in lines:
-                problems.append(
-                    f"{key.start_mark.line + 1}: {'.'.join(place)}: given twice (first on line {lines[place]})"
-                )
-            lines[place] = key.start_mark.line + 1
-            problems += _walk(value, place, lines)
-    return problems
-
-
-def _explain(detail: ErrorDetails, lines: dict[tuple[str, ...], int]) -> str:
-    place = tuple(str(part) for part in detail["loc"])
-    line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
-    where = f"{line}: {'.'.join(place)}: " if place else " "
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place[-1], _keys_of(place[:-1]), n=1, cutoff=0.4)
-        return (
-            where
-            + "unknown key"
-            + (f"; did you mean '{near[0]}'?" if near else f"; known here: {', '.join(_keys_of(place[:-1]))}")
-        )
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "literal_error":
-        allowed = [word.strip("' ") for word in str(detail["ctx"]["expected"]).replace(" or ", ",").split(",")]
-        near = difflib.get_close_matches(str(detail["input"]), allowed, n=1)
-        message += f"; did you mean '{near[0]}'?" if near else ""
-    if isinstance(detail["input"], str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", detail["input"]):
-        message += "; YAML wants a point in such a number: 2.0e-3"
-    return (
-        where + message + (f" (found {detail['input']!r})" if place and not isinstance(detail["input"], dict) else "")
-    )
-
-
-def _keys_of(place: tuple[str, ...]) -> list[str]:
-    model: Any = Config
-    for part in place:
-        field = model.model_fields.get(part)
-        if field is None:
-            return []
-        model = field.annotation
-    return list(model.model_fields)
