@@ -77,7 +77,7 @@ class Run:
         found: dict[str, Any] | None = read_json(self.folder / "corpus.json")
         return found
 
-    def note_corpus(self, train: str, test: str, tables: dict[str, str], answers: bool) -> None:
+    def note_corpus(self, train: str, test: str, tables: dict[str, str], answers: bool = False) -> None:
         """Notes what was prepared. The place is kept relative to the run, as a default for DATA.
 
         DATA_PLACE: where it lies for those outside, when we are in a container.

@@ -321,7 +321,8 @@ def test_a_corpus_that_is_none_is_told(tmp_path):
     config = tmp_path / "road.yaml"
     config.write_text(CONFIG)
     done = call("prepare", config, tmp_path, tmp_path / "runs")
-    assert done.returncode == 2 and "train.csv is missing (found: road.yaml" in done.stderr and "DATA=" in done.stderr
+    assert done.returncode == 2 and "fits no layout that is known (found: road.yaml" in done.stderr
+    assert "contest: train.csv (id,path,label)" in done.stderr and "docs/data.md" in done.stderr
 
 
 def test_status_shows_every_job(road):
