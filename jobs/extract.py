@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from app.config import Config
 from app.corpora.manifest import by_split
 from app.driver import may_compute_on_gpu
+from app.errors import UserError
 from app.features.frames import window_bytes
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
@@ -58,11 +60,14 @@ def clip_bytes(config: Config) -> float:
     return window_bytes(round(config.mix.window_s * config.sample_rate), config.sample_rate, config.extract) + ROW_BYTES
 
 
-def windows_of(path: Path, config: Config) -> int:
+def windows_about(path: Path, config: Config) -> int:
     """Windows of a recording, about, from its size alone: headers are for workers, who may fall over them."""
-    from app.audio.io import LONGEST_S
+    from app.audio.windows import LONGEST_S
 
-    seconds = min(path.stat().st_size / BYTES_PER_S, LONGEST_S)
+    try:
+        seconds = min(path.stat().st_size / BYTES_PER_S, LONGEST_S)
+    except OSError:  # extract will say so
+        seconds = 0.0
     return 1 + max(0, int((seconds - config.infer.overlap_s) / (config.mix.window_s - config.infer.overlap_s)))
 
 
@@ -98,25 +103,29 @@ def extract_mixes(
 def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, gpu_share: float) -> None:
     """Each recording in windows of mix.window_s; one row a window, with `recording` and `start_s`."""
     with step("load libraries"):
-        from app.audio.io import load_clip
         from app.audio.open import BadClip
+        from app.audio.windows import windows_of
         from app.corpora.manifest import same_recording
-        from app.features.windows import window_starts
 
     rate = config.sample_rate
     size, overlap = round(config.mix.window_s * rate), round(config.infer.overlap_s * rate)
     with _writer(out, config, gpu_share) as writer:
         for row in out.each(shard):
-            try:
-                with step("decode"):
-                    path = same_recording(data, row)
-                    clip = load_clip(path, rate, min_seconds=0.0, max_seconds=None, silent_dbfs=-1000.0)
-            except BadClip as bad:
-                out.fail(row, bad.cause, bad.detail)
-                continue
-            for number, start in enumerate(window_starts(len(clip.samples), size, overlap)):
+            path = same_recording(data, row)
+            windows = windows_of(path, rate, size, overlap)
+            for number in count():
+                try:
+                    with step("decode"):
+                        window = next(windows, None)
+                except BadClip as bad:
+                    if number:  # it was sound to its end a moment ago
+                        raise UserError(f"{path}: changed while it was read ({bad})", "run it again") from None
+                    out.fail(row, bad.cause, bad.detail)
+                    break
+                if window is None:
+                    break
                 breathe()
-                samples = clip.samples[start : start + size]
+                start, samples = window
                 known = {"start_s": start / rate, "sample_rate": rate, "num_samples": len(samples)}
                 id = f"{row['id']}#{number}" if start else row["id"]
                 out.done({**row, "recording": row["id"], **known, "id": id})

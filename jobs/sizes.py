@@ -64,7 +64,7 @@ def sound_seconds(path: Path, how: PrepareConfig) -> float:
 
 def windows_in(path: Path, config: Config) -> int:
     """Windows of a test recording; 0 where it cannot be read."""
-    from app.features.windows import window_starts
+    from app.audio.windows import window_starts
 
     seconds, rate = _header(path)[0], config.sample_rate
     if not seconds:

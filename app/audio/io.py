@@ -39,7 +39,7 @@ def load_clip(
     samples = resample(samples, source_rate, sample_rate or source_rate)
     if len(samples) == 0:
         raise BadClip("too short", "less than one sample at the rate wanted")
-    return Clip(_within_scale(samples), source_rate, channels)
+    return Clip(within_scale(samples), source_rate, channels)
 
 
 def decode(path: Path | str, max_seconds: float | None = None, first_channel: bool = False) -> tuple[Waveform, int]:
@@ -91,9 +91,10 @@ def _read(path: Path | str, max_seconds: float | None, first_channel: bool = Fal
     samples = np.concatenate(blocks)
     if len(samples) == 0:
         raise BadClip("empty", "no samples")
-    return _within_scale(samples), sample_rate, channels
+    return within_scale(samples), sample_rate, channels
 
 
-def _within_scale(samples: Waveform) -> Waveform:
+def within_scale(samples: Waveform) -> Waveform:
+    """As they are, or, where they reach beyond full scale, all of them so much quieter that they do not."""
     peak = max(samples.max(initial=0.0), -samples.min(initial=0.0))
     return samples / peak if peak > 1 else samples

@@ -1,20 +1,7 @@
-"""Where the windows of a long recording begin, and from their scores back to the recording."""
+"""From the scores of its windows back to a recording."""
 
 from collections.abc import Iterable
 from typing import Any
-
-
-def window_starts(num_samples: int, size: int, overlap: int) -> list[int]:
-    """First samples of windows of `size` that cover a recording, neighbours sharing `overlap` samples.
-
-    The last window ends with the recording and may share more; a recording no longer
-    than a window has one, from 0. Raises ValueError unless 0 <= overlap < size.
-    """
-    if not 0 <= overlap < size:
-        raise ValueError(f"an overlap of {overlap} does not fit windows of {size}")
-    if num_samples <= size:
-        return [0]
-    return [*range(0, num_samples - size, size - overlap), num_samples - size]
 
 
 def by_recording(rows: Iterable[dict[str, Any]]) -> dict[str, tuple[float, float]]:
