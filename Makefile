@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV_DIR ?= .venv
 VENV := $(VENV_DIR)/bin/python
-export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CUDA VENV_DIR
+export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CSV PLOT CUDA VENV_DIR
 export GPU GPUS MAX_GPUS RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
 
 JOBS := prepare denoise mix extract train infer evaluate
@@ -30,7 +30,7 @@ denoise: ## decode once, resample, gate the noise; keep pauses as a noise bank
 mix: ## plan the training and validation clips: 0 to 2 voices in noise
 extract: ## render the plan and read the test; log-mel, pitch and spectral features
 train: ## baseline, then CNN + RNN; the best epoch on validation, calibrated
-infer: ## scores and submission.csv; INPUT=file-or-folder for any recordings
+infer: ## scores and submission.csv; INPUT=file, folder, list.txt or - for any recordings; PLOT=1, JSON=1, CSV=1
 evaluate: ## official score beside its floors, report/index.html; FINAL=1 looks at the test labels
 $(JOBS): has-python
 	@$(PYTHON) app/host/launch.py $@

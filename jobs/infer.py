@@ -1,4 +1,4 @@
-"""Scores the test recordings, or INPUT: a file or a folder of recordings of any length and rate."""
+"""Scores the test recordings, or INPUT: a recording of any length and rate, a folder, a list, or - for a pipe."""
 
 import csv
 import io
@@ -20,22 +20,25 @@ from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, cut, rows_of
 from app.runtime.steps import step
 from jobs.chain import need, spec_of
-from jobs.extract import clip_bytes, dear, extract_recordings, gpu_share, windows_of
+from jobs.extract import clip_bytes, dear, extract_recordings, gpu_share, windows_about
 from jobs.models import chosen_model, model_mark, trained_models
 from jobs.terminal import table
 
 ROW_BYTES = 300  # of the scores of a window
+IN_WORDS, SHOWN, DRAWN = 3, 20, 100  # recordings: told in words; in a table; with a picture each
 
 
 def infer(run: Run) -> None:
-    """Scores the test recordings, or INPUT: a file or a folder of recordings of any length and rate."""
+    """Scores the test recordings, or INPUT: a recording of any length and rate, a folder, a list, or - for a pipe."""
     model = chosen_model(run)
     missing = [name for name in run.config.train.models if name not in {m["name"] for m in trained_models(run)}]
     left = f" ({', '.join(missing)}: not trained yet)" if missing else ""
     print(f"infer  by {model['name']}, select score {model['select']['select_score']:.4f}{left}", file=sys.stderr)
     given = os.environ.get("INPUT")
     if given:
-        _infer_input(run, model, Path(given))
+        for name in ("JSON", "CSV", "PLOT"):
+            _yes(name)
+        _infer_input(run, model, given)
         return
     run.check_data()
     features = need(run, "extract-test")
@@ -75,18 +78,16 @@ def _submit(
     print(f"infer  submission, checked against {sample.name}: {path}", file=sys.stderr)
 
 
-def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
+def _infer_input(run: Run, model: dict[str, Any], given: str) -> None:
     """Any recordings: the same extraction, then one row a file and a table of windows."""
-    from app.corpora.corpus import AUDIO
+    from app.corpora.inputs import inputs_of, take_piped
     from app.corpora.manifest import name_of, recording, with_digests
 
-    if not given.exists():
-        raise UserError(f"INPUT={given}: no such file or folder", "make infer INPUT=recording.wav, or INPUT=folder")
-    folder = given if given.is_dir() else given.parent
-    files = sorted(p for p in given.rglob("*") if p.suffix.lower() in AUDIO) if given.is_dir() else [given]
-    if not files:
-        raise UserError(f"INPUT={given}: holds no recording", f"known endings: {', '.join(sorted(AUDIO))}")
-    names = (str(path.relative_to(folder)) for path in files)
+    out = run.folder / "scores" / "input"
+    if given == "-":
+        take_piped(out / "stdin")
+        given = str(out / "stdin")
+    folder, names = inputs_of(Path(given))
     found = (recording(id=name, path=name, label=None, split="input") for name in names)
     rows = Rows(with_digests(folder, found, run.workers))
     spec = spec_of(run, "extract-input", recordings=name_of(rows))
@@ -96,7 +97,7 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
                 extract_recordings,
                 cut(rows, 8),  # a shard a few files: some are hours long
                 preload=dear(run.config),
-                row_bytes=lambda row: windows_of(folder / row["path"], run.config) * clip_bytes(run.config),
+                row_bytes=lambda row: windows_about(folder / row["path"], run.config) * clip_bytes(run.config),
                 data=folder,
                 config=run.config,
                 gpu_share=gpu_share(run),
@@ -107,23 +108,48 @@ def _infer_input(run: Run, model: dict[str, Any], given: Path) -> None:
     if not any(rows_of(features)):
         raise UserError(f"INPUT={given}: no recording could be read", "see the causes above")
     windows = Rows(rows_of(_score(run, model, features, "infer-input")))
-    scores = by_recording(windows)
-    path = run.folder / "scores" / "input" / f"{given.resolve().name}.csv"
-    windows_path = path.with_name(f"{given.resolve().name}.windows.csv")
-    _write_scores(path, scores)
+    name = Path(given).resolve().name
+    path, windows_path = out / f"{name}.csv", out / f"{name}.windows.csv"
+    _write_scores(path, by_recording(windows))
     _write_rows(
         windows_path,
         ["file", "start_s", "fake", "real"],
         [[w["recording"], f"{w['start_s']:.2f}", repr(w["p_fake"]), repr(w["p_real"])] for w in windows],
     )
-    shown = [{"file": name, "p fake": fake, "p real": real} for name, (fake, real) in list(scores.items())[:20]]
-    table(f"Voices in {given}" + (f" (20 of {len(scores)})" if len(scores) > 20 else ""), shown)
-    if len(windows) > len(scores):
-        print(
-            "infer  a file has the highest of its windows: over many windows that is above chance by itself",
-            file=sys.stderr,
-        )
+    _tell(run, model, given, windows, {row["id"]: f"{row['cause']}: {row['detail']}" for row in failed})
     print(f"infer  one row a file: {path}; windows: {windows_path}", file=sys.stderr)
+
+
+def _tell(run: Run, model: dict[str, Any], given: str, windows: Rows, failed: dict[str, str]) -> None:
+    """JSON=1 or CSV=1: on stdout, for scripts; else words for few files, a table for many. PLOT=1: pictures."""
+    from jobs.answers import Window, answer_of, as_csv, as_json, draw, in_words, trust
+
+    parts = groupby(windows, key=itemgetter("recording"))
+    answers = [answer_of(file, [Window(w["start_s"], w["p_fake"], w["p_real"]) for w in of]) for file, of in parts]
+    if _yes("JSON"):
+        print(as_json(answers, failed, model))
+    elif _yes("CSV"):
+        print(as_csv(answers), end="")
+    elif len(answers) <= IN_WORDS and "trust" in model:
+        print(in_words(answers, model))
+    else:
+        shown = [{"file": a.file, "p fake": a.p_fake, "p real": a.p_real} for a in answers[:SHOWN]]
+        table(f"Voices in {given}" + (f" ({SHOWN} of {len(answers)})" if len(answers) > SHOWN else ""), shown)
+        for line in trust(model, len(windows) > len(answers)) if "trust" in model else ():
+            print(f"infer  {line}", file=sys.stderr)
+    if _yes("PLOT"):
+        place = run.folder / "scores" / "input" / f"{Path(given).resolve().name}.pictures"
+        for number, answer in enumerate(answers[:DRAWN]):
+            draw(answer, run.config.mix.window_s, place / f"{number:03d}-{Path(answer.file).stem}.png")
+        more = f" (the first {DRAWN} of {len(answers)})" if len(answers) > DRAWN else ""
+        print(f"infer  pictures over time: {place}{more}", file=sys.stderr)
+
+
+def _yes(name: str) -> bool:
+    asked = os.environ.get(name) or "0"
+    if asked not in ("0", "1"):
+        raise UserError(f"{name}={asked} is neither 0 nor 1", f"{name}=1")
+    return asked == "1"
 
 
 def _score(run: Run, model: dict[str, Any], features: Path, part: str) -> Path:
@@ -206,4 +232,8 @@ def _write_rows(path: Path, head: list[str], rows: list[list[str]]) -> None:
 
 
 if __name__ == "__main__":
+    if any(word.split("=")[0] == "--model" for word in sys.argv[1:]):
+        from jobs.single import at_once
+
+        at_once(sys.argv[1:])
     sys.exit(job_main(infer))

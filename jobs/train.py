@@ -113,11 +113,15 @@ def _finish(
     from app.features.at_once import AtOnce
     from app.learning.predict import logits_of
     from app.learning.selection import select_metrics, targets_of
-    from app.scoring.calibration import fit_temperature
+    from app.scoring.calibration import apply_temperature, fit_temperature
+    from app.scoring.evaluation import evaluate_scores
 
     folder, device, room = desk.folder, next(model.parameters()).device, AtOnce(batch_clips, say=desk.say)
     logits = {split: logits_of(model, splits[split], room, device, desk.breathe) for split in ("select", "calibrate")}
     temperature = fit_temperature(logits["calibrate"], targets_of(splits["calibrate"])).tolist()
+    answers = apply_temperature(logits["select"], temperature)
+    tried = evaluate_scores("select", [row.id for row in splits["select"].rows], targets_of(splits["select"]), answers,
+                            resamples=0)  # fmt: skip
     _write_valid(folder / "valid.csv", splits, logits)
     write_json(folder / "calibration.json", {"temperature": temperature, "clips": len(splits["calibrate"])})
     ready = {
@@ -126,6 +130,15 @@ def _finish(
         "select": select_metrics(logits["select"] / np.array(temperature), splits["select"]),
         "temperature": temperature,
         "prevalence": targets_of(splits["calibrate"]).mean(0).tolist(),
+        # how far the numbers may be trusted: on *select*, whose clips fitted neither weights nor temperatures
+        "trust": {
+            "clips": tried.clips,
+            "ece": tried.score.ece,
+            "ece_by_chance": tried.ece_floor.mean,
+            "eer": [tried.score.fake_eer, tried.score.real_eer],
+        },
+        # so that the folder alone can score
+        "config": desk.run_.config.model_dump(mode="json", exclude={"runtime"}),
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
         "weights_sha256": sha256_of(folder / "best.safetensors"),

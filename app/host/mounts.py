@@ -24,6 +24,9 @@ def options_for_paths(run):
         path = os.environ.get(name)
         if not path:
             continue
+        if (name, path) == ("INPUT", "-"):
+            refuse("INPUT=-: a container gets no pipe", "save it as a file, or RUNNER=local")
+            return None
         full = os.path.realpath(os.path.join(ROOT, path))
         if mode == "ro" and not os.path.exists(full):
             refuse("%s=%s: no such file or folder" % (name, path), "%s=PATH: one that is there" % name)

@@ -6,7 +6,6 @@ here one temperature for each of two independent sigmoids.
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from app.scoring.arrays import Array
@@ -55,6 +54,8 @@ def _fit_column(logits: Array, labels: Array) -> float:
     # convex in 1/T, hence a single valley over log T
     def loss(log_temperature: float) -> float:
         return negative_log_likelihood(logits / np.exp(log_temperature), labels)
+
+    from scipy.optimize import minimize_scalar  # a third of a second, which whoever only scores is spared
 
     low, high = np.log(LOWEST), np.log(HIGHEST)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-7})

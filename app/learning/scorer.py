@@ -1,0 +1,91 @@
+"""A trained model from its folder alone: recordings in, probabilities out, without a run or a stage."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from app.audio.level import Waveform
+from app.audio.windows import windows_of
+from app.config import Config
+from app.errors import UserError
+from app.features.frames import num_frames
+from app.features.on_cpu import features_of
+from app.features.store import Batch
+from app.features.writer import MEL_TYPE
+from app.learning.checkpoint import load_checkpoint
+from app.models.registry import build
+from app.runtime.files import read_json, sha256_of
+from app.scoring.calibration import apply_temperature
+
+
+class Heard(NamedTuple):
+    """What was heard in a window of a recording."""
+
+    start_s: float
+    seconds: float
+    p_fake: float
+    p_real: float
+
+
+class ModelFolder:
+    """models/NAME of a run, or the same folder anywhere else. On the CPU, in one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.told = _told(folder)
+        self.name: str = self.told["name"]
+        self.config = Config.model_validate_json(json.dumps(self.told["config"]))
+        weights = folder / "best.safetensors"
+        if not weights.exists() or sha256_of(weights) != self.told["weights_sha256"]:
+            raise UserError(f"{weights}: not the weights that model.json beside it speaks of", "take the whole folder")
+        torch.set_num_threads(1)
+        self.network = build(self.name, self.config)
+        load_checkpoint(weights, self.network)
+        self.network.eval()
+
+    def heard(self, path: Path) -> Iterator[Heard]:
+        """Window by window, however long the recording is. Raises BadClip before the first."""
+        config, rate = self.config, self.config.sample_rate
+        size, overlap = round(config.mix.window_s * rate), round(config.infer.overlap_s * rate)
+        windows = windows_of(path, rate, size, overlap)
+        while part := list(islice(windows, config.extract.batch_clips)):
+            scores = self.scores([samples for _, samples in part])
+            for (start, samples), (fake, real) in zip(part, scores.tolist(), strict=True):
+                yield Heard(start / rate, len(samples) / rate, fake, real)
+
+    @torch.no_grad()
+    def scores(self, windows: Iterable[Waveform]) -> Any:
+        """(windows, 2): p_fake and p_real of each, calibrated; the same as infer gives of stored features."""
+        config, rate = self.config, self.config.sample_rate
+        size = round(config.mix.window_s * rate)
+        mels, temporals, frames = [], [], []
+        for samples in windows:
+            if config.extract.front_end == "gate":
+                from app.audio.denoise import gate
+
+                how = config.denoise
+                samples = gate(samples, rate, stationary=how.stationary, reduction=how.reduction)
+            mel, temporal = features_of(np.pad(samples, (0, size - len(samples))), rate, config.extract)
+            mels.append(mel.astype(MEL_TYPE).astype(np.float32))  # as they come from disk
+            temporals.append(temporal)
+            frames.append(num_frames(len(samples), rate, config.extract))
+        unknown = torch.full((len(mels), 2), torch.nan)
+        batch = Batch(
+            torch.from_numpy(np.stack(mels)), torch.from_numpy(np.stack(temporals)), torch.tensor(frames), unknown
+        )
+        return apply_temperature(self.network(batch).double().numpy(), self.told["temperature"])
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    told: dict[str, Any] | None = read_json(folder / "model.json")
+    if told is None:
+        near = sorted(path.parent for path in (*folder.glob("*/model.json"), *folder.glob("models/*/model.json")))
+        there = f"; there: {', '.join(map(str, near[:5]))}" if near else ""
+        raise UserError(f"{folder}: no model (model.json is missing{there})", "--model RUNS/RUN/models/NAME")
+    if "config" not in told:
+        raise UserError(f"{folder}/model.json: from an older Moksori, it does not hold its config", "train it anew")
+    return told
