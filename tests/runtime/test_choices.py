@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import UserError
+from app.runtime.asked import _choose_gpus
 from app.runtime.cuda_visible import VISIBLE
-from app.runtime.run import _choose_gpus, _octal
+from app.runtime.run import _octal
 
 ROOT = Path(__file__).resolve().parents[2]
 
