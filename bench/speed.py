@@ -28,6 +28,7 @@ from app.features.writer import FeatureWriter
 from app.runtime.machine import keep_freed_memory
 from bench import rivals
 from bench.accuracy import against_pyin, against_the_truth
+from bench.answering import AT_ONCE, answering
 from bench.facts import about_this_machine
 from bench.road import Road
 from bench.sounds import Wave, real_voices
@@ -73,6 +74,7 @@ def measure(rate: int, rounds: int, folder: Path, cores: set[int]) -> dict[str, 
     os.sched_setaffinity(0, {min(cores)})
     clips = real_voices(CLIPS, rate)
     whole = _mapped(clips, rate, road_folder)
+    one_by_one, together = answering(clips, rate)
     works: dict[str, Callable[[], object]] = {
         "users' way": lambda: rivals.users_way(clips, rate),
         "extract": whole,
@@ -84,6 +86,8 @@ def measure(rate: int, rounds: int, folder: Path, cores: set[int]) -> dict[str, 
         "gate": lambda: [gate(clip, rate, stationary=True, reduction=REDUCTION) for clip in clips * 4],
         "decoding": road.decode,
         "road": road.walk,
+        "one by one": one_by_one,
+        "together": together,
     }
     units: dict[str, float] = {
         **dict.fromkeys(works, float(CLIPS)),
@@ -92,8 +96,9 @@ def measure(rate: int, rounds: int, folder: Path, cores: set[int]) -> dict[str, 
         "gate": 4 * CLIPS,
     }
     units |= {"decoding": len(road.sources), "road": len(road.planned)}
+    units |= {"one by one": AT_ONCE, "together": AT_ONCE}
     took: dict[str, list[float]] = {name: [] for name in works}
-    for name in ("extract", "pitch", "gate", "pyin", "noisereduce", "road"):
+    for name in ("extract", "pitch", "gate", "pyin", "noisereduce", "road", "together"):
         works[name]()  # compiled, and warm
     for number in range(rounds):
         _say(f"{rate} Hz: round {number + 1} of {rounds}")
@@ -110,6 +115,7 @@ def measure(rate: int, rounds: int, folder: Path, cores: set[int]) -> dict[str, 
             _row("pitch and voicing", "Praat", took["praat"], took["pitch"]),
             _row("denoise", "noisereduce", took["noisereduce"], took["gate"], 5),
             _row("Ogg to features", "decoding alone", took["decoding"], took["road"], 1 / 8),
+            _row(f"network, {AT_ONCE} windows at once", "one by one", took["one by one"], took["together"]),
         ],
         "difference_db": _difference_db(clips, rate),
         "pitch": against_pyin(rate),
