@@ -1,13 +1,15 @@
 """Reads corpora in their own layouts, splits them by whole speakers and engines, and audits them for shortcuts."""
 
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from sys import intern
 from typing import Any
 
 from app.config import Config
+from app.runtime.desk import span
 from app.runtime.files import read_json, write_json
 from app.runtime.job import open_job
 from app.runtime.rows import Row, Rows
@@ -22,6 +24,7 @@ LAST = "manifest"  # the shard that is made from all others
 SURVEYED = "[0-9]*"  # those; another job at the same stage may have made the last one meanwhile
 ROW_BYTES = 1500  # of a manifest line, with its facts
 LISTED = ("test", "unlabeled", "extra")  # splits that are not learnt from
+BEAT_S = 10.0
 LISTED_TOGETHER = 5000  # rows of a shard that only lists
 KNOWN = ("id", "fake", "real", "speaker", "attack", "language", "parent", "corpus")  # for splits and the audit
 
@@ -34,8 +37,9 @@ def prepare(run: Run) -> None:
     corpus = recordings_of(run.data, run.config)
     for note in corpus.notes:
         tell(f"prepare  {note}")
-    train = Rows(with_digests(run.data, by_split(corpus.rows, "train"), run.workers))
-    rest = Rows(with_digests(run.data, by_split(corpus.rows, *LISTED), run.workers))
+    beat = _beats(len(corpus.rows))
+    train = Rows(beat(with_digests(run.data, by_split(corpus.rows, "train"), run.workers)))
+    rest = Rows(beat(with_digests(run.data, by_split(corpus.rows, *LISTED), run.workers)))
     tables = {name: digest_of(run.data / name) for name in corpus.tables}
     run.note_corpus(name_of(train), name_of(rest), tables, corpus.answers)
     with open_job(run, "prepare", spec_of(run, "prepare")) as job:
@@ -63,6 +67,23 @@ def prepare(run: Run) -> None:
             )
     audit = read_json(job.shards / LAST / "audit.json")
     _show(audit, rest)
+
+
+def _beats(total: int) -> Callable[[Iterator[Row]], Iterator[Row]]:
+    """Passes rows on, and tells every ten seconds how many there were: a large corpus takes a while to read."""
+    began, done, said = time.monotonic(), 0, time.monotonic()
+
+    def beat(rows: Iterator[Row]) -> Iterator[Row]:
+        nonlocal done, said
+        for row in rows:
+            yield row
+            done += 1
+            if time.monotonic() - said > BEAT_S:
+                said = time.monotonic()
+                left = span((said - began) / done * (total - done))
+                tell(f"prepare  {done}/{total} recordings named by their bytes  eta {left}")
+
+    return beat
 
 
 def list_shard(shard: Shard, out: Draft) -> None:
