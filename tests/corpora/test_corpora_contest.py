@@ -144,3 +144,24 @@ def test_an_optional_column_mistyped_is_not_ignored(tmp_path, mistyped, meant):
     (folder / "meta.csv").write_text(f"id,speaker,attack,{mistyped},source\n")
     told = complaint(folder)
     assert f"meta.csv:1: unknown column '{mistyped}'" in told and f"did you mean '{meant}'" in told
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("c,,real", "train.csv:3: an empty path"),
+        ("c,  ,real", "train.csv:3: an empty path"),
+        ("c,c.ogg,", "train.csv:3: label: unknown value ''"),
+        (",c.ogg,real", "train.csv:3: an empty id"),
+        ("c,.,real", "train.csv:3: path '.' leaves the corpus folder"),
+        ("c,C:\\clips\\c.ogg,real", "train.csv:3: path 'C:\\clips\\c.ogg' is absolute"),
+        ("c,..\\c.ogg,real", "train.csv:3: path '../c.ogg' leaves the corpus folder"),
+    ],
+)
+def test_an_empty_cell_or_a_path_of_windows_that_leads_out_is_told(tmp_path, row, said):
+    assert complaint(write_corpus(tmp_path, train=f"id,path,label\nb,b.ogg,fake\n{row}\n")).startswith(said)
+
+
+def test_a_path_of_windows_is_found_below_the_corpus(tmp_path):
+    folder = write_corpus(tmp_path, train="id,path,label\na,train\\a.ogg,real\nb,train/b.ogg,fake\n")
+    assert by_id(folder)["a"]["path"] == "train/a.ogg"

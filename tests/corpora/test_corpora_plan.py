@@ -390,3 +390,32 @@ def test_the_plan_has_not_changed():
     for row in cells:
         row["voices"] = [{**v, "gain_db": round(v["gain_db"], 6)} for v in json.loads(row["voices"])]
     assert fingerprint(cells) == "d4af82b276ce"
+
+
+# several corpora
+
+
+def of_corpora():
+    """Voices of a large corpus and a small one, which has real voices alone."""
+    voices, bank = voices_and_bank(speakers=8)
+    known = []
+    for row in voices:
+        small = row["speaker"].endswith(("speaker0", "speaker1"))
+        known.append({**row, "corpus": "small" if small else "large"})
+    return known, bank
+
+
+@pytest.mark.parametrize(("weights", "share"), [({}, 0.5), ({"small": 3.0}, 0.75), ({"large": 4.0}, 0.2)])
+def test_each_corpus_is_heard_as_often_as_its_weight_says_however_big_it_is(weights, share):
+    rows, bank = of_corpora()
+    corpus = {row["id"]: row["corpus"] for row in rows}
+    drawn = planner(cfg=MixConfig(corpus_weights=weights), rows=(rows, bank)).draw(3000, RATES)
+    heard = Counter(corpus[v.pieces[0].clip] for _, recipe in drawn for v in recipe.voices[:1] if not v.fake)
+    assert heard["small"] / heard.total() == approx(share, abs=0.04)
+
+
+def test_a_corpus_without_a_label_leaves_its_share_of_it_to_the_others():
+    rows, bank = of_corpora()
+    corpus = {row["id"]: row["corpus"] for row in rows}
+    drawn = planner(cfg=MixConfig(corpus_weights={"small": 3.0}), rows=(rows, bank)).draw(500, RATES)
+    assert {corpus[v.pieces[0].clip] for _, recipe in drawn for v in recipe.voices if v.fake} == {"large"}

@@ -1,6 +1,7 @@
 """Published corpora are read as they unpack; who has none of them learns what was seen and what is known."""
 
 from collections import Counter
+from pathlib import Path
 
 import miniatures
 import pytest
@@ -293,3 +294,8 @@ def test_a_layout_that_was_named_and_is_not_there_is_told(tmp_path):
     (tmp_path / "wavs").mkdir()
     with pytest.raises(UserError, match=r"not in the layout asvspoof5: .* \(found: wavs/\)"):
         layout_of(tmp_path, "asvspoof5", "prepare.adapter")
+
+
+def test_the_page_on_data_lists_every_layout():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
+    assert all(f"`{name}`" in page for name in LAYOUTS)
