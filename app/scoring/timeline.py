@@ -21,10 +21,12 @@ def timeline_png(
     for name, values, colour in (("fake voice", fake, FAKE), ("real voice", real, REAL)):
         axes.plot(middles, values, color=colour, label=name, marker="o" if len(middles) < 80 else None, markersize=4)
     axes.set(xlim=(0, max(starts_s) + window_s), ylim=(-0.02, 1.02), xlabel="seconds", ylabel="probability")
-    axes.set_title("".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in title)[-90:], fontsize=10)
+    axes.set_title(
+        "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in title)[-80:], fontsize=10, loc="left"
+    )
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e2e8f0")
-    axes.legend(loc="upper right", frameon=False, ncols=2)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0, frameon=False, ncols=2)
     png = io.BytesIO()
     FigureCanvasAgg(figure).print_png(png)
     return png.getvalue()

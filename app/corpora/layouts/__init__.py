@@ -62,7 +62,7 @@ def layout_of(data: Path, name: str, key: str) -> Layout:
     known = "\n".join(f"    {layout.name}: {layout.holds}" for layout in LAYOUTS.values())
     raise UserError(
         f"{data}: fits no layout that is known (found: {_seen(data)})",
-        f"{'; '.join(below[:3]) + '; or ' if below else ''}make it one of\n{known}\n  see docs/data.md",
+        f"{'; '.join(below[:3]) + '; or ' if below else ''}lay it out as one of\n{known}\n  see docs/data.md",
     )
 
 
