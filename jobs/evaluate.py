@@ -51,6 +51,7 @@ def evaluate(run: Run) -> None:
 def _evaluate(
     run: Run, model: dict[str, Any], extracted: Path, looks: bool, path: Path, basis: dict[str, Any]
 ) -> dict[str, Any]:
+    from app.corpora.recordings import tested_folder
     from app.scoring.report import write_report
 
     notes, evaluations = [], _validation(run, model, extracted)
@@ -60,8 +61,8 @@ def _evaluate(
     elif _answers_lie_there(run):
         notes.append("Validation only: the test labels were not looked at (FINAL=1 does, and each look is logged).")
     else:
-        file = _label_file(run)
-        missing = f"there is no {file}" if file else "test.labels is null"
+        where = tested_folder(run.data, run.config)
+        missing = f"there is no {where / run.config.test.labels}" if run.config.test.labels else "test.labels is null"
         notes.append(f"Validation only: this corpus has no test labels ({missing}).")
     small = [e for e in evaluations if e.clips < FEW_CLIPS]
     if small:
@@ -89,20 +90,16 @@ def _may_look(run: Run) -> bool:
 
 def _answers_lie_there(run: Run) -> bool:
     """In a file beside the test, or in the tables that list it."""
-    file = _label_file(run)
-    return bool(file and file.exists()) or bool((run.corpus() or {}).get("answers"))
+    from app.corpora.recordings import label_files
 
-
-def _label_file(run: Run) -> Path | None:
-    from app.corpora.recordings import tested_folder
-
-    return tested_folder(run.data, run.config) / run.config.test.labels if run.config.test.labels else None
+    return bool(label_files(run.data, run.config)) or bool((run.corpus() or {}).get("answers"))
 
 
 def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
     """What the numbers rest on: the same again is not computed again."""
-    file = _label_file(run)
-    answers = sha256_of(file) if file and file.exists() else (run.corpus() or {}).get("tables")
+    from app.corpora.recordings import label_files
+
+    answers = [sha256_of(path) for path in label_files(run.data, run.config)] or (run.corpus() or {}).get("tables")
     return {
         "version": VERSION,
         "weights": model["weights_sha256"],

@@ -85,9 +85,9 @@ def _infer_input(run: Run, model: dict[str, Any], given: str) -> None:
 
     out = run.folder / "scores" / "input"
     if given == "-":
+        run.leaving.callback((out / "stdin").unlink, missing_ok=True)
         take_piped(out / "stdin")
         given = str(out / "stdin")
-        run.leaving.callback((out / "stdin").unlink, missing_ok=True)
     folder, names = inputs_of(Path(given))
     found = (recording(id=name, path=name, label=None, split="input") for name in names)
     rows = Rows(with_digests(folder, found, run.workers))

@@ -9,7 +9,7 @@ from pathlib import Path
 from app.config import Config, PrepareConfig
 from app.corpora.corpus import Corpus
 from app.corpora.manifest import Row
-from app.corpora.recordings import tested_folder
+from app.corpora.recordings import label_files
 from app.runtime.run import Run
 
 HEADERS = 1000  # are read; of more recordings that many by lot
@@ -38,8 +38,7 @@ def sizes_of(run: Run, corpus: Corpus, went: dict[str, int]) -> Sizes:
     test = [row for row in corpus.rows if row["split"] == "test"]
     half = how.valid_clips // 2
     windows = _total(test, lambda row: windows_in(run.data / row["path"], config), config.seed)
-    labels = config.test.labels and tested_folder(run.data, config) / config.test.labels
-    looked_at = config.evaluate.final and (corpus.answers or bool(labels and labels.exists()))
+    looked_at = config.evaluate.final and (corpus.answers or bool(label_files(run.data, config)))
     return Sizes(
         listed=len(corpus.rows),
         recordings=len(train),

@@ -26,7 +26,7 @@ def recordings_of(data: Path, config: Config) -> Corpus:
     tests = Rows(row for row in found.rows if row["split"] == "test")
     tables, notes = found.tables, found.notes
     if config.test.data is not None:
-        tested = _tested(data, config)[2]
+        tested = _tested(data, config)
         tests = Rows({**row, "path": f"{config.test.data}/{row['path']}"} for row in _to_test(tested))
         tables = [*tables, *(f"{config.test.data}/{table}" for table in tested.tables)]
         notes = [*notes, f"the test is {config.test.data}", *tested.notes]
@@ -40,17 +40,33 @@ def recordings_of(data: Path, config: Config) -> Corpus:
 
 def answers_of(data: Path, config: Config) -> list[dict[str, Any]] | None:
     """One row a labelled test recording: id, fake, real and what else is told of it. None where nobody tells."""
-    if config.prepare.corpora and config.test.data is None:
-        found = []
-        for name, one in config.prepare.corpora.items():
-            folder = below(data, one.data, f"prepare.corpora.{name}.data")
-            layout, corpus = _read(
-                folder, one.adapter, one.table or config.prepare.table, f"prepare.corpora.{name}.adapter"
-            )
-            found += [{**row, "id": f"{name}:{row['id']}"} for row in _answers(layout, folder, config, corpus) or []]
-        return found or None
-    layout, folder, corpus = _tested(data, config)
-    return _answers(layout, folder, config, corpus)
+    found: list[dict[str, Any]] = []
+    for name, folder, layout, corpus in _tests(data, config):
+        labels = _labels(folder, layout, config)
+        told: Iterable[dict[str, Any]] = []
+        if labels and layout.answers:
+            told = layout.answers(folder, labels)
+        elif config.test.data is not None:
+            told = _to_test(corpus)
+        elif not layout.answers:
+            told = (row for row in corpus.rows if row["split"] == "test")
+        keys = ("fake", "real", "speaker", "attack", "language", "codec")
+        for row in told:
+            if row["real"] is not None:
+                id = f"{name}:{row['id']}" if name else row["id"]
+                known = row if labels else {key: row.get(key) for key in keys}
+                found.append({**known, "id": id})
+    return found or None
+
+
+def label_files(data: Path, config: Config) -> list[Path]:
+    """Files of test labels (test.labels) that are there: of DATA, of each of several corpora, or of test.data."""
+    if config.test.labels is None:
+        return []
+    folders = [data / one.data for one in config.prepare.corpora.values()] or [data]
+    if config.test.data is not None:
+        folders = [data / config.test.data]
+    return [path for folder in folders if (path := folder / config.test.labels).is_file()]
 
 
 def tested_folder(data: Path, config: Config) -> Path:
@@ -101,15 +117,33 @@ def _read(folder: Path, adapter: str, table: TableConfig, key: str) -> tuple[Lay
     return layout, layout.read(folder, table)
 
 
-def _tested(data: Path, config: Config) -> tuple[Layout, Path, Corpus]:
+def _tested(data: Path, config: Config) -> Corpus:
+    """The corpus of test.data."""
     folder = tested_folder(data, config)
-    if config.test.data is None:
-        layout, corpus = _read(folder, config.prepare.adapter, config.prepare.table, "prepare.adapter")
+    _, corpus = _read(folder, config.test.corpus, config.test.table or config.prepare.table, "test.corpus")
+    if not any(True for _ in _to_test(corpus)):
+        raise UserError(f"{folder}: holds no recording that could be a test", "give test.data another corpus")
+    return corpus
+
+
+def _tests(data: Path, config: Config) -> Iterator[tuple[str, Path, Layout, Corpus]]:
+    """(name or "", folder, layout, corpus) of each corpus that test recordings come from."""
+    how = config.prepare
+    if config.test.data is not None:
+        folder, table = tested_folder(data, config), config.test.table or how.table
+        yield "", folder, *_read(folder, config.test.corpus, table, "test.corpus")
+    elif how.corpora:
+        for name, one in how.corpora.items():
+            folder = below(data, one.data, f"prepare.corpora.{name}.data")
+            yield name, folder, *_read(folder, one.adapter, one.table or how.table, f"prepare.corpora.{name}.adapter")
     else:
-        layout, corpus = _read(folder, config.test.corpus, config.test.table or config.prepare.table, "test.corpus")
-        if not any(True for _ in _to_test(corpus)):
-            raise UserError(f"{folder}: holds no recording that could be a test", "give test.data another corpus")
-    return layout, folder, corpus
+        yield "", data, *_read(data, how.adapter, how.table, "prepare.adapter")
+
+
+def _labels(folder: Path, layout: Layout, config: Config) -> Path | None:
+    """The file of labels beside a test whose tables do not tell them."""
+    path = folder / config.test.labels if layout.answers and config.test.labels else None
+    return path if path and path.is_file() else None
 
 
 def _to_test(corpus: Corpus) -> Iterator[Row]:
@@ -118,15 +152,6 @@ def _to_test(corpus: Corpus) -> Iterator[Row]:
     for row in corpus.rows:
         if row["split"] == "test" if has_test else row["real"] is not None:
             yield {**row, "split": "test"}
-
-
-def _answers(layout: Layout, folder: Path, config: Config, corpus: Corpus) -> list[dict[str, Any]] | None:
-    if layout.answers and any(row["split"] == "test" for row in corpus.rows):
-        labels = folder / config.test.labels if config.test.labels else None
-        return layout.answers(folder, labels) if labels and labels.exists() else None
-    keys = ("id", "fake", "real", "speaker", "attack", "language", "codec")
-    found = [{key: row.get(key) for key in keys} for row in _to_test(corpus) if row["real"] is not None]
-    return found or None
 
 
 def _bare(row: Row) -> Row:

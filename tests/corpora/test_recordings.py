@@ -8,7 +8,7 @@ import pytest
 from corpora_rows import write_corpus
 
 from app.config import Config
-from app.corpora.recordings import answers_of, recordings_of
+from app.corpora.recordings import answers_of, label_files, recordings_of
 from app.corpora.recordings import tested_folder as folder_of_the_test
 from app.errors import UserError
 
@@ -138,3 +138,21 @@ def test_the_answers_of_a_contest_are_in_its_own_file(tmp_path):
 def test_a_weight_of_a_corpus_that_is_not_there_is_told():
     with pytest.raises(ValueError, match="mix.corpus_weights: 'b' is none of prepare.corpora"):
         config(prepare={"corpora": {"a": {"data": "a"}}}, mix={"corpus_weights": {"b": 2.0}})
+
+
+def test_of_several_corpora_only_their_tests_are_judged(tmp_path):
+    miniatures.asvspoof2019_la(tmp_path / "la")
+    miniatures.in_the_wild(tmp_path / "wild")  # without a test of its own: it is learnt from
+    write_corpus(tmp_path / "mine", test="id,path\nz,z.ogg\n")
+    (tmp_path / "mine" / "test_labels.csv").write_text("id,fake,real\nz,1,1\n")
+    how = config(prepare={"corpora": {name: {"data": name} for name in ("la", "wild", "mine")}})
+    found = {row["id"]: (row["fake"], row["real"]) for row in answers_of(tmp_path, how)}
+    listed = {row["id"] for row in recordings_of(tmp_path, how).rows if row["split"] == "test"}
+    assert set(found) == listed and len(found) == 13 and found["mine:z"] == (1, 1)
+    assert label_files(tmp_path, how) == [tmp_path / "mine" / "test_labels.csv"]
+
+
+def test_a_corpus_without_a_test_has_no_answers_of_its_own(tmp_path):
+    miniatures.in_the_wild(tmp_path)
+    assert answers_of(tmp_path, config()) is None
+    assert len(answers_of(tmp_path, config(test={"data": "."}))) == 24
