@@ -31,6 +31,8 @@ def recordings_of(data: Path, config: Config) -> Corpus:
         tables = [*tables, *(f"{config.test.data}/{table}" for table in tested.tables)]
         notes = [*notes, f"the test is {config.test.data}", *tested.notes]
     kept = Rows(row for row in found.rows if row["split"] != "test")
+    if not kept and not tests:
+        raise UserError(f"{data}: holds no recording", "is it unpacked and mounted? docs/data.md shows each layout")
     _check_labels(data, kept)
     _check_ids(data, [kept, tests] if config.test.data is not None else [chain(kept, tests)])
     answers = any(row["real"] is not None for row in tests)

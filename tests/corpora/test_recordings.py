@@ -156,3 +156,9 @@ def test_a_corpus_without_a_test_has_no_answers_of_its_own(tmp_path):
     miniatures.in_the_wild(tmp_path)
     assert answers_of(tmp_path, config()) is None
     assert len(answers_of(tmp_path, config(test={"data": "."}))) == 24
+
+
+def test_an_empty_corpus_is_told_as_such(tmp_path):
+    for name in ("real", "fake"):
+        (tmp_path / name).mkdir()
+    assert "holds no recording" in complaint(tmp_path)
