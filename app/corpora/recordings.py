@@ -27,6 +27,8 @@ def recordings_of(data: Path, config: Config) -> Corpus:
     tables, notes = found.tables, found.notes
     if config.test.data is not None:
         tested = _tested(data, config)
+        if tests:
+            notes = [*notes, f"{len(tests)} test recordings of the corpus that is learnt from are set aside"]
         tests = Rows({**row, "path": f"{config.test.data}/{row['path']}"} for row in _to_test(tested))
         tables = [*tables, *(f"{config.test.data}/{table}" for table in tested.tables)]
         notes = [*notes, f"the test is {config.test.data}", *tested.notes]

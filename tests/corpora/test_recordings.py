@@ -60,6 +60,7 @@ def test_a_test_of_its_own_is_set_aside_where_another_corpus_is_the_test(tmp_pat
     miniatures.in_the_wild(tmp_path / "wild")
     corpus = recordings_of(tmp_path, config(test={"data": "wild"}))
     assert Counter(row["split"] for row in corpus.rows) == {"train": 96, "test": 24}
+    assert "12 test recordings of the corpus that is learnt from are set aside" in corpus.notes
 
 
 def test_several_corpora_have_ids_of_their_own_and_share_their_speakers(tmp_path):
