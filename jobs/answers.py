@@ -52,13 +52,22 @@ def trust(told: dict[str, Any], windows: bool) -> list[str]:
         "voices), or both low (none).",
         f"How sure: on {known['clips']} validation clips, of speakers and engines held out from training, the numbers "
         f"were off by {known['ece']:.0%} on average ({known['ece_by_chance']:.0%} by chance alone with so few clips)"
-        f"{'' if sure else ', so they sound surer than they are'}. At the best threshold {told['name']} is wrong on "
-        f"{known['eer'][0]:.0%} of the clips about fake voices, on {known['eer'][1]:.0%} about real ones (EER).",
+        f"{'' if sure else ', so they sound surer than they are'}. Made into yes or no, {told['name']} is wrong on "
+        f"{known['eer'][0]:.0%} of the clips about fake voices, on {known['eer'][1]:.0%} about real ones (EER)"
+        f"{_at_thresholds(told)}.",
         "Recordings unlike those (another language, engine, room or channel) may be judged worse.",
     ]
     if windows:
         lines.append("Over many windows the highest is high by chance already: look at the single ones.")
     return lines
+
+
+def _at_thresholds(told: dict[str, Any]) -> str:
+    """Where yes begins."""
+    at = {one["column"]: one["p"] for one in told.get("thresholds", ()) if one["rule"] == "EER"}
+    if not at:
+        return ""
+    return ": yes from " + " and ".join(f"{p:.0%} on for a {column} voice" for column, p in at.items())
 
 
 def as_json(answers: list[Answer], failed: dict[str, str], told: dict[str, Any]) -> str:
@@ -72,9 +81,14 @@ def as_json(answers: list[Answer], failed: dict[str, str], told: dict[str, Any])
 def as_csv(answers: list[Answer]) -> str:
     """id,fake,real as in scores/NAME.csv."""
     text = io.StringIO()
-    rows = [[answer.file, repr(answer.p_fake), repr(answer.p_real)] for answer in answers]
+    rows = [[as_cell(answer.file), repr(answer.p_fake), repr(answer.p_real)] for answer in answers]
     csv.writer(text, lineterminator="\n").writerows([["id", "fake", "real"], *rows])
     return text.getvalue()
+
+
+def as_cell(file: str) -> str:
+    """A file's name in a table: what a spreadsheet would run as a formula begins with ./ instead."""
+    return f"./{file}" if file[:1] in "=+-@\t\r" else file
 
 
 def draw(answer: Answer, window_s: float, path: Path) -> None:

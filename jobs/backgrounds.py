@@ -2,17 +2,19 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from app.config import Config
+from app.errors import UserError
 from app.runtime.files import read_json, write_json
 from app.runtime.job import open_job
 from app.runtime.rows import Row, Rows
 from app.runtime.run import Run
-from app.runtime.shards import Draft, Shard, cut
+from app.runtime.shards import Draft, Shard, cut, rows_of
 from app.runtime.steps import step
-from jobs.chain import BACKGROUNDS, backgrounds_stage, spec_of
+from jobs.chain import BACKGROUNDS, backgrounds_stage, spec_of, stage_of
 
 ROOM_S = 2.0
 READ_OF_ROOM_S = 30.0  # its direct sound must come within
@@ -36,6 +38,8 @@ def read_backgrounds(run: Run) -> Path | None:
     known = (read_json(run.folder / BACKGROUNDS) or {"files": {}})["files"]
     with step("name noise and rooms"):
         rows = Rows(_with_digests(run, listed, known))
+    rows = _once(rows)
+    _check_no_voices(run, rows)
     name = name_of(rows)
     write_json(run.folder / BACKGROUNDS, {"name": name, "files": dict(_files(run, rows))})
     with open_job(run, "backgrounds", spec_of(run, "backgrounds", recordings=name)) as job:
@@ -49,7 +53,51 @@ def read_backgrounds(run: Run) -> Path | None:
                 data=run.data,
                 config=run.config,
             )
-    return backgrounds_stage(run)
+    stage = backgrounds_stage(run)
+    _check_each_split(stage, {row["kind"] for row in rows})
+    return stage
+
+
+def _once(rows: Rows) -> Rows:
+    """Without those that are byte for byte one before them."""
+    seen, kept = set[tuple[str, str]](), Rows()
+    for row in rows:
+        mark = (row["kind"], row["sha256"])
+        if mark not in seen:
+            kept.append(row)
+        if len(row["sha256"]) == 64:
+            seen.add(mark)
+    if len(kept) < len(rows):
+        print(f"mix  {len(rows) - len(kept)} of them are copies of others, and are left out", file=sys.stderr)
+    return kept
+
+
+def _check_no_voices(run: Run, rows: Rows) -> None:
+    """UserError for a recording that is one of the corpus, or of its test."""
+    from app.corpora.leaks import known_among
+
+    voices = chain.from_iterable(rows_of(stage_of(run, part)) for part in ("prepare", "prepare-test"))
+    found, _ = known_among(voices, rows)
+    if found:
+        raise UserError(
+            f"mix.noise_dirs, mix.rir_dirs: {len(found)} of their recordings are, byte for byte, recordings of this "
+            f"run's corpora or test ({', '.join(found[:3])}): they would speak in clips labelled without a voice",
+            "take them out of those folders",
+        )
+
+
+def _check_each_split(stage: Path | None, kinds: set[str]) -> None:
+    """UserError where what was asked for could not be read for some split: it would be computed without a word."""
+    from app.corpora.split import SPLITS
+
+    there = {(row["kind"], row["split"]) for row in rows_of(stage)} if stage else set()
+    for kind, key in (("noise", "mix.noise_dirs"), ("room", "mix.rir_dirs")):
+        missing = [split for split in SPLITS if kind in kinds and (kind, split) not in there]
+        if missing:
+            raise UserError(
+                f"{key}: none could be read of those for {', '.join(missing)}, see {stage}/shards/*/failed.jsonl",
+                f"mend or add recordings, or leave {key} empty",
+            )
 
 
 def background_shard(shard: Shard, out: Draft, data: Path, config: Config) -> None:

@@ -28,18 +28,18 @@ PARTS = {
     "prepare-test": Part("prepare", 1, (), ("corpus-test",)),
     "denoise": Part("denoise", 3, ("sample_rate", "denoise"), ("prepare",)),
     "backgrounds": Part("mix", 1, ("sample_rate", "mix.noise_max_s"), ("recordings",)),
-    "mix": Part("mix", 2, ("seed", "mix"), ("denoise", "backgrounds")),
-    "mix-audio": Part("mix", 2, (), ("mix",)),
+    "mix": Part("mix", 3, ("seed", "mix"), ("denoise", "backgrounds")),
+    "mix-audio": Part("mix", 3, (), ("mix",)),
     "extract": Part("extract", 3, ("extract",), ("mix",)),
     "extract-test": Part("extract", 3, RECORDINGS, ("prepare-test",)),
     "extract-input": Part("extract", 3, RECORDINGS, ("recordings",)),
-    "train": Part("train", 1, ("seed", "train"), ("extract",)),
+    "train": Part("train", 2, ("seed", "train"), ("extract",)),
     "infer": Part("infer", 1, ("infer.batch_clips",), ("features", "model")),
 }
 NO_BYTES = {  # keys that leave the bytes as they are; what a corpus' layout yields is in the name of the corpus
     "prepare": {"adapter", "table", "corpora"},
     "mix": {"materialise"},
-    "train": {"models", "checkpoint_minutes"},
+    "train": {"models", "checkpoint_minutes", "checkpoint_steps", "compile"},
 }
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -16,9 +17,10 @@ from app.runtime.desk import Desk
 from app.runtime.files import sha256_of, write_atomic
 from app.runtime.job import open_job
 from app.runtime.rows import Rows
-from app.runtime.run import Run, job_main
+from app.runtime.run import Run, job_main, reachable
 from app.runtime.shards import Draft, Shard, cut, rows_of
 from app.runtime.steps import step
+from jobs.answers import as_cell
 from jobs.chain import need, spec_of
 from jobs.extract import clip_bytes, dear, extract_recordings, gpu_share, windows_about
 from jobs.models import chosen_model, model_mark, trained_models
@@ -84,15 +86,21 @@ def _infer_input(run: Run, model: dict[str, Any], given: str) -> None:
     from app.corpora.manifest import name_of, recording, with_digests
 
     out = run.folder / "scores" / "input"
-    if given == "-":
-        run.leaving.callback((out / "stdin").unlink, missing_ok=True)
-        take_piped(out / "stdin")
-        given = str(out / "stdin")
-    folder, names = inputs_of(Path(given))
+    if given == "-":  # in a folder of its own: another may be piped in at the same time
+        reachable(out)
+        place = run.leaving.enter_context(tempfile.TemporaryDirectory(prefix=".piped-", dir=out))
+        take_piped(Path(place) / "stdin")
+        given = str(Path(place) / "stdin")
+    folder, names, unread, notes = inputs_of(Path(given))
+    for note in notes:
+        print(f"infer  {note}", file=sys.stderr)
+    if not names:
+        causes = "".join(f"\n  {name}: {why}" for name, why in unread.items())
+        raise UserError(f"INPUT={given}: no recording could be read{causes}", "see the causes above")
     found = (recording(id=name, path=name, label=None, split="input") for name in names)
     rows = Rows(with_digests(folder, found, run.workers))
     spec = spec_of(run, "extract-input", recordings=name_of(rows))
-    with open_job(run, "extract-input", spec, gpu=True) as job:
+    with open_job(run, "extract-input", spec, gpu=True, may_fail=True) as job:
         if not job.complete:
             job.run(
                 extract_recordings,
@@ -103,9 +111,10 @@ def _infer_input(run: Run, model: dict[str, Any], given: str) -> None:
                 config=run.config,
                 gpu_share=gpu_share(run),
             )
-        features, failed = job.folder, list(rows_of(job.folder, "failed"))
-    for row in failed:
-        print(f"infer  {row['id']}: {row['cause']} ({row['detail']})", file=sys.stderr)
+        features = job.folder
+    failed = {row["id"]: f"{row['cause']}: {row['detail']}" for row in rows_of(features, "failed")} | unread
+    for name, why in failed.items():
+        print(f"infer  {name}: {why}", file=sys.stderr)
     if not any(rows_of(features)):
         raise UserError(f"INPUT={given}: no recording could be read", "see the causes above")
     windows = Rows(rows_of(_score(run, model, features, "infer-input")))
@@ -115,9 +124,9 @@ def _infer_input(run: Run, model: dict[str, Any], given: str) -> None:
     _write_rows(
         windows_path,
         ["file", "start_s", "fake", "real"],
-        [[w["recording"], f"{w['start_s']:.2f}", repr(w["p_fake"]), repr(w["p_real"])] for w in windows],
+        [[as_cell(w["recording"]), f"{w['start_s']:.2f}", repr(w["p_fake"]), repr(w["p_real"])] for w in windows],
     )
-    _tell(run, model, given, windows, {row["id"]: f"{row['cause']}: {row['detail']}" for row in failed})
+    _tell(run, model, given, windows, failed)
     print(f"infer  one row a file: {path}; windows: {windows_path}", file=sys.stderr)
 
 
@@ -181,19 +190,20 @@ def _scorer(run: Run, model: dict[str, Any], desk: Desk) -> "Scorer":
 
 
 class Scorer:
-    """The model with its temperatures."""
+    """The model with its calibration."""
 
     def __init__(self, run: Run, model: dict[str, Any], desk: Desk) -> None:
         from app.compat import device_within, use_threads
         from app.features.at_once import AtOnce
         from app.learning.checkpoint import load_checkpoint
         from app.models.registry import build
+        from app.scoring.calibration import Calibration
 
         use_threads(run.workers)
         self.desk = desk
         self.device = device_within(run.config.runtime.device, run.config.runtime.gpu_memory_share)
         self.room = AtOnce(run.config.infer.batch_clips, say=desk.say)
-        self.temperature = model["temperature"]
+        self.calibration = Calibration.from_json(model["calibration"])
         self.network = build(model["name"], run.config)
         weights = Path(model["folder"]) / "best.safetensors"
         if not weights.exists() or sha256_of(weights) != model["weights_sha256"]:
@@ -204,11 +214,11 @@ class Scorer:
     def __call__(self, features: Any) -> Any:
         from app.learning.lost import leaving_a_lost_gpu
         from app.learning.predict import logits_of
-        from app.scoring.calibration import apply_temperature
+        from app.scoring.calibration import apply_calibration
 
         with leaving_a_lost_gpu():
             logits = logits_of(self.network, features, self.room, self.device, self.desk.breathe)
-        return apply_temperature(logits, self.temperature)
+        return apply_calibration(logits, self.calibration)
 
 
 def score_shard(shard: Shard, out: Draft, features: Path, scorer: Scorer) -> None:
@@ -223,7 +233,9 @@ def score_shard(shard: Shard, out: Draft, features: Path, scorer: Scorer) -> Non
 
 
 def _write_scores(path: Path, scores: dict[str, tuple[float, float]]) -> None:
-    _write_rows(path, ["id", "fake", "real"], [[id, repr(fake), repr(real)] for id, (fake, real) in scores.items()])
+    _write_rows(
+        path, ["id", "fake", "real"], [[as_cell(id), repr(fake), repr(real)] for id, (fake, real) in scores.items()]
+    )
 
 
 def _write_rows(path: Path, head: list[str], rows: list[list[str]]) -> None:

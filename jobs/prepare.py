@@ -31,6 +31,7 @@ KNOWN = ("id", "fake", "real", "speaker", "attack", "language", "parent", "corpu
 
 def prepare(run: Run) -> None:
     """Reads corpora in their own layouts, splits them by whole speakers and engines, and audits them for shortcuts."""
+    from app.corpora.leaks import bytes_shared
     from app.corpora.manifest import by_split, digest_of, name_of, with_digests
     from app.corpora.recordings import recordings_of
 
@@ -40,6 +41,8 @@ def prepare(run: Run) -> None:
     beat = _beats(len(corpus.rows))
     train = Rows(beat(with_digests(run.data, by_split(corpus.rows, "train"), run.workers)))
     rest = Rows(beat(with_digests(run.data, by_split(corpus.rows, *LISTED), run.workers)))
+    for sentence in bytes_shared(train, by_split(rest, "test")):
+        tell(f"prepare  {sentence}")
     tables = {name: digest_of(run.data / name) for name in corpus.tables}
     run.note_corpus(name_of(train), name_of(rest), tables, corpus.answers)
     with open_job(run, "prepare", spec_of(run, "prepare")) as job:
@@ -139,7 +142,7 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
     if nameless:
         audit["sentences"].insert(
             0,
-            f"{len(nameless)} clips name no speaker and no engine ({'gaps in' if has_meta else 'no'} meta.csv): "
+            f"{len(nameless)} clips have no speaker and no engine ({'others do' if has_meta else 'none does'}): "
             "they were grouped by sound alone, so a voice may lie in two splits and validation may be too kind",
         )
     if left_out:

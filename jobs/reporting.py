@@ -21,6 +21,7 @@ from jobs.prepare import split_rows
 def report_of(run: Run, model: dict[str, Any], evaluations: list[Any], notes: list[str]) -> Any:
     """What report/index.html shows of this run, from the files of its stages and models."""
     from app.compat import versions
+    from app.scoring.calibration import Calibration
     from app.scoring.report import JobRow, ModelRow, Report
     from app.scoring.table import Table
 
@@ -41,7 +42,7 @@ def report_of(run: Run, model: dict[str, Any], evaluations: list[Any], notes: li
             ModelRow(
                 m["name"],
                 m["select"]["select_score"],
-                tuple(m["temperature"]),
+                Calibration.from_json(m["calibration"]).words,
                 training_seconds(Path(m["folder"])),
                 m["name"] == model["name"],
             )

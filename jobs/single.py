@@ -42,21 +42,32 @@ def _parsed(words: list[str]) -> argparse.Namespace:
 def _score(args: argparse.Namespace) -> int:
     from app.audio.open import BadClip
     from app.corpora.inputs import inputs_of, take_piped
+    from app.corpora.tables import brief
     from app.learning.scorer import ModelFolder
 
+    if args.plot and args.plot.exists() and not args.plot.is_dir():
+        raise UserError(f"--plot {args.plot}: not a folder", "name a folder for the pictures")
     model = ModelFolder(args.model)
     answers, failed = list[Answer](), dict[str, str]()
     with tempfile.TemporaryDirectory(prefix="moksori-") as scratch:
         for given in args.files:
-            if given == "-":
-                folder, names = Path(scratch), ["stdin"]
-                take_piped(folder / "stdin")
-            else:
-                folder, names = inputs_of(Path(given))
-            for name in names:
-                shown = name if given == "-" else str(folder / name)
+            try:
+                if given == "-":
+                    take_piped(Path(scratch) / "stdin")
+                found = inputs_of(Path(scratch) / "stdin" if given == "-" else Path(given))
+            except UserError as error:  # the others are answered all the same
+                failed[brief(given)] = error.what
+                print(f"infer  {error}", file=sys.stderr)
+                continue
+            for note in found.notes:
+                print(f"infer  {note}", file=sys.stderr)
+            failed |= found.unread
+            for name, why in found.unread.items():
+                print(f"infer  {name}: {why}", file=sys.stderr)
+            for name in found.names:
+                shown = name if given == "-" else str(found.folder / name)
                 try:
-                    heard = model.heard(folder / name)
+                    heard = model.heard(found.folder / name)
                     answers.append(answer_of(shown, [Window(h.start_s, h.p_fake, h.p_real) for h in heard]))
                 except BadClip as bad:
                     failed[shown] = str(bad)

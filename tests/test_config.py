@@ -55,6 +55,29 @@ def test_default_yaml_holds_every_key_at_its_default():
         ("seed: 1\nseed: 2\n", ["run.yaml:2: seed: given twice"]),
         ("mix: [1\n", ["not valid YAML"]),
         ("- a\n", ["a mapping of sections"]),
+        ("prepare:\n  corpora: {la: {data: x, adpater: folder}}\n", [":2: prepare.corpora.la.adpater", "'adapter'"]),
+        ("test:\n  data: x\n  table: {labl: x}\n", ["run.yaml:3: test.table.labl: unknown key; did you mean 'label'?"]),
+        (
+            "prepare:\n  corpora:\n    la:\n      data: x\n      table: {labl: x}\n",
+            ["run.yaml:5: prepare.corpora.la.table.labl: unknown key; did you mean 'label'?"],
+        ),
+        ("mix:\n  corpus_weights: {a.b: 1}\n", ["mix.corpus_weights.a.b"]),
+        ("prepare:\n  corpora: {on: {data: x}}\n", [":2: prepare.corpora.on: YAML does not read this as a name"]),
+        ("extract:\n  f0_hz: [0, 600]\n", ["extract.f0_hz.0: out of range, it is above 0"]),
+        ("extract:\n  f0_hz: [-100, 600]\n", ["extract.f0_hz.0"]),
+        ("mix:\n  band_stop_hz: [0, 600]\n", ["mix.band_stop_hz.0"]),
+        ("mix:\n  room_t60_s: [0, 1]\n", ["mix.room_t60_s.0"]),
+        ("a: &a [*a]\n", ["holds itself"]),
+        ("a: &a {b: *a}\n", ["holds itself"]),
+        ("prepare:\n  table: {real: ['1'], fake: ['1']}\n", ["prepare.table: '1' stands in both real and fake"]),
+        ("prepare:\n  table: {train: [a, b], test: [b]}\n", ["prepare.table: 'b' stands in both train and test"]),
+        ("test:\n  corpus: folder\n", ["test: corpus tells of the corpus in test.data, which is not given"]),
+        ("runtime:\n  gpu_hours: '25:00-08:00'\n", [":2: runtime.gpu_hours: hours from and to are wanted"]),
+        ("extract: {frame_s: 64, hop_s: 10}\n", ["extract.frame_s: out of range, it lies in (0, 1]", "extract.hop_s"]),
+        ("train: {learning_rate: 1e-3}\n", ["a point in such a number: 1.0e-3"]),
+        ("mix.train_clips: 3\n", ["unknown key; a dot is for --set, here it is mix: {train_clips: ...}"]),
+        ("mix: {noise_dirs: musan}\n", ["mix.noise_dirs: a list is wanted: [musan]"]),
+        ("prepare:\n  corpora: {la: LA}\n", ["prepare.corpora.la: keys are wanted", "{data: ...}"]),
         ("sample_rate: 16000\n", ["extract.mel_hz", "half of sample_rate"]),
         ("mix:\n  states: {none: 0, real: 0, fake: 0, real_real: 0, fake_fake: 0, real_fake: 0}\n", ["share above 0"]),
     ],
@@ -74,6 +97,11 @@ def test_a_missing_config_names_those_that_are_there(tmp_path):
     (tmp_path / "dacon.yaml").write_text("")
     with pytest.raises(UserError, match=r"dacon\.yaml"):
         load_config(tmp_path / "dacom.yaml")
+
+
+def test_a_range_that_only_a_default_breaks_has_no_line(tmp_path):
+    message = told(tmp_path, "sample_rate: 16000\n")
+    assert message.startswith(f"{tmp_path / 'run.yaml'}: extract.mel_hz")
 
 
 def test_a_whole_number_is_a_float_and_overrides_win(tmp_path):
@@ -107,6 +135,22 @@ def test_every_value_has_an_origin(tmp_path):
         "mix.snr_db": "--set mix.snr_db=[3,4]",
         "prepare.corpora.a.data": f"{path}:7",
         "runtime.workers": "WORKERS=4",
+    }
+
+
+def test_a_value_that_came_with_others_has_their_origin(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("mix:\n  train: &rates\n    room: 0.5\n    codec: 0.2\n  valid:\n    <<: *rates\n    codec: 0.3\n")
+    asked = {"mix.states": Asked({"none": 1.0}, "--set mix.states={none: 1.0}")}
+    config = read_config(path, asked)
+    origins = origins_of(config, path, asked)
+    assert (config.mix.valid.room, config.mix.valid.codec) == (0.5, 0.3)
+    assert {key: origin for key, origin in origins.items() if origin != "default"} == {
+        "mix.states.none": "--set mix.states={none: 1.0}",
+        "mix.train.room": f"{path}:3",
+        "mix.train.codec": f"{path}:4",
+        "mix.valid.room": f"{path}:3",
+        "mix.valid.codec": f"{path}:7",
     }
 
 

@@ -10,8 +10,9 @@ import soxr
 from app.audio.io import resample, within_scale
 from app.audio.level import Waveform
 from app.audio.open import BadClip, blocks_of, opened
+from app.runtime.seat import breathe
 
-WHOLE_S = 300.0  # a recording up to this length is read at once
+WHOLE = 300 * 48000  # samples of a recording that is read at once: five minutes at 48 kHz
 LONGEST_S = 24 * 3600.0
 
 
@@ -19,16 +20,17 @@ def windows_of(path: Path | str, sample_rate: int, size: int, overlap: int) -> I
     """(first sample, samples (time,)) of each window at sample_rate, as `window_starts` has them.
 
     Raises BadClip before the first window, as `io.decode` does, and for over 24 hours. A recording of over five
-    minutes is read twice: once to know that it is sound to its end, and how loud; then window by window.
+    minutes (at 48 kHz) is read twice: once to know that it is sound to its end, and how loud; then window by
+    window. Between blocks it breathes: a day takes minutes to read.
     """
     with opened(path) as file:
         rate, blocks, got = int(file.samplerate), list[Waveform](), 0
         for block in blocks_of(file):
             blocks.append(block)
             got += len(block)
-            if got > WHOLE_S * rate:
+            if got > WHOLE:
                 break
-        if got <= WHOLE_S * rate:
+        if got <= WHOLE:
             if not got:
                 raise BadClip("empty", "no samples")
             samples = within_scale(resample(within_scale(np.concatenate(blocks)), rate, sample_rate))
@@ -39,14 +41,21 @@ def windows_of(path: Path | str, sample_rate: int, size: int, overlap: int) -> I
         peak = max(map(_peak, blocks))
         blocks.clear()
         for block in chain(blocks_of(file), [np.zeros(0, np.float32)]):
+            breathe()
             peak, got = max(peak, _peak(block)), got + len(block)
             if got > LONGEST_S * rate:
                 raise BadClip("too long", f"over {LONGEST_S / 3600:g} hours")
     with opened(path) as file:
         scale = np.float32(1 / max(peak, 1.0))
-        chunks = (block * scale for block in blocks_of(file, got))
+        chunks = (block * scale for block in _breathing(blocks_of(file, got)))
         for start, window in _cut(_resampled(chunks, rate, sample_rate), size, overlap):
             yield start, within_scale(window)
+
+
+def _breathing(blocks: Iterator[Waveform]) -> Iterator[Waveform]:
+    for block in blocks:
+        breathe()
+        yield block
 
 
 def window_starts(num_samples: int, size: int, overlap: int) -> list[int]:

@@ -8,10 +8,10 @@ import difflib
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.config.sections import Config
@@ -69,9 +69,21 @@ def origins_of(config: Config, path: Path, asked: dict[str, Asked]) -> dict[str,
     _walk(node, (), lines)
     found = {}
     for key in leaves_of(config.model_dump(mode="json")):
-        line = lines.get(tuple(key.split(".")))
-        found[key] = asked[key].by if key in asked else f"{path}:{line}" if line else "default"
+        place = tuple(key.split("."))
+        line = lines.get(place)
+        found[key] = f"{path}:{line}" if line else "default"
+        for n in range(1, len(place) + 1):
+            if one := asked.get(".".join(place[:n])):  # it replaces what the file says of all that is in it
+                found[key] = one.by if _holds(one.value, place[n:]) else "default"
     return found
+
+
+def _holds(value: Any, place: tuple[str, ...]) -> bool:
+    for part in place:
+        if not isinstance(value, dict) or part not in value:
+            return False
+        value = value[part]
+    return True
 
 
 def leaves_of(values: dict[str, Any], above: str = "") -> dict[str, Any]:
@@ -97,8 +109,11 @@ def _parsed(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = {} if node is None else yaml.safe_load(text)
+        json.dumps(values, default=str)
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}", "mend the line named above") from None
+    except (ValueError, RecursionError, TypeError) as error:
+        raise UserError(f"{path}: holds itself, or a key that is no name ({error})", "write it out") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: a config is a mapping of sections", "see configs/default.yaml")
     # a section whose keys are all commented out is one left as it is
@@ -109,12 +124,21 @@ def _walk(node: yaml.Node | None, at: tuple[str, ...], lines: Lines) -> list[str
     """Fills in the line of each key; returns a problem for each key given twice."""
     problems = []
     if isinstance(node, yaml.MappingNode):
+        own: Lines = {}
         for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.tag == "tag:yaml.org,2002:merge":  # <<: *other; what stands here itself counts more
+                for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    there: Lines = {}
+                    problems += _walk(merged, at, there)
+                    lines |= {place: known for place, known in there.items() if place not in lines}
+                continue
             place = (*at, str(key.value))
-            if place in lines:
-                line = key.start_mark.line + 1
-                problems.append(f"{line}: {'.'.join(place)}: given twice (first on line {lines[place]})")
-            lines[place] = key.start_mark.line + 1
+            if place in own:
+                problems.append(f"{line}: {'.'.join(place)}: given twice (first on line {own[place]})")
+            if key.tag != "tag:yaml.org,2002:str":
+                problems.append(f"{line}: {'.'.join(place)}: YAML does not read this as a name; put it in quotes")
+            own[place] = lines[place] = line
             problems += _walk(value, place, lines)
     return problems
 
@@ -125,9 +149,12 @@ def _explain(detail: ErrorDetails, path: Path, lines: Lines, asked: dict[str, As
     dotted = ".".join(place)
     by = next((one.by for key, one in asked.items() if dotted == key or dotted.startswith(f"{key}.")), None)
     line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
-    where = (by or f"{path}:{line}") + (f": {dotted}: " if place else ": ")
+    where = (by or (f"{path}:{line}" if line else str(path))) + (f": {dotted}: " if place else ": ")
     value = detail["input"]
     if detail["type"] == "extra_forbidden":
+        if "." in place[-1]:
+            section, _, rest = place[-1].partition(".")
+            return f"{where}unknown key; a dot is for --set, here it is {section}: {{{rest}: ...}}"
         near = difflib.get_close_matches(place[-1], _keys_of(place[:-1]), n=1, cutoff=0.4)
         known = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(_keys_of(place[:-1]))}"
         return f"{where}unknown key; {known}"
@@ -137,9 +164,16 @@ def _explain(detail: ErrorDetails, path: Path, lines: Lines, asked: dict[str, As
         near = difflib.get_close_matches(str(value), allowed, n=1)
         message += f"; did you mean '{near[0]}'?" if near else ""
     elif detail["type"] in OUT_OF_RANGE:
-        message = f"out of range, {_range_of(place) or message}"
+        message = f"out of range, {_range_of(place) or _limit(detail['ctx'])}"
     elif isinstance(value, str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", value):
-        message += "; YAML wants a point in such a number: 2.0e-3"
+        digits, _, power = value.lower().partition("e")
+        message += f"; YAML wants a point in such a number: {digits}.0e{power}"
+    elif detail["type"] == "tuple_type" and not isinstance(value, dict):
+        message = f"a list is wanted: [{value}]"
+    elif detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        message = f"keys are wanted, one below the other or in braces{_for_example(place)}"
+    elif detail["type"] == "string_pattern_mismatch" and place[-1] == "gpu_hours":
+        message = 'hours from and to are wanted: "20:00-08:00"'
     elif isinstance(value, str) and detail["type"] == "bool_type":
         message += "; write true or false, without quotes"
     elif (
@@ -150,6 +184,17 @@ def _explain(detail: ErrorDetails, path: Path, lines: Lines, asked: dict[str, As
 
 
 OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+
+
+def _for_example(place: tuple[str, ...]) -> str:
+    keys = _keys_of(place)
+    return f": {{{keys[0]}: ...}}" if keys else ""
+
+
+def _limit(context: dict[str, Any]) -> str:
+    """What a number in a list did not keep to."""
+    words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+    return next(f"it is {words[kind]} {context[kind]:g}" for kind in words if kind in context)
 
 
 def _range_of(place: tuple[str, ...]) -> str:
@@ -165,20 +210,29 @@ def _range_of(place: tuple[str, ...]) -> str:
 
 
 def _field_of(place: tuple[str, ...]) -> Any:
-    model: Any = Config
-    for part in place[:-1]:
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
-            return None
-        model = field.annotation
-    return getattr(model, "model_fields", {}).get(place[-1]) if place else None
+    model = _model_at(place[:-1])
+    return model.model_fields.get(place[-1]) if model and place else None
 
 
 def _keys_of(place: tuple[str, ...]) -> list[str]:
-    model: Any = Config
+    model = _model_at(place)
+    return list(model.model_fields) if model else []
+
+
+def _model_at(place: tuple[str, ...]) -> type[BaseModel] | None:
+    """The section that stands there: by its name in the section above, in a mapping of sections, or null instead."""
+    found: Any = Config
     for part in place:
-        field = model.model_fields.get(part)
+        if get_origin(found) is dict:
+            found = get_args(found)[1]
+            continue
+        field = found.model_fields.get(part) if _is_model(found) else None
         if field is None:
-            return []
-        model = field.annotation
-    return list(model.model_fields)
+            return None
+        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if _is_model(kind)]
+        found = field.annotation if get_origin(field.annotation) is dict else kinds[0] if kinds else None
+    return found if _is_model(found) else None
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -14,6 +14,10 @@ from pydantic import (
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Range = tuple[float, float]  # (low, high), low <= high: drawn uniformly
+_CLOCK = r"(([01]?\d|2[0-3]):[0-5]\d|24:00)"
+ClockSpan = Annotated[str, Field(pattern=rf"^\s*{_CLOCK}\s*-\s*{_CLOCK}\s*$")]
+PositiveRange = tuple[PositiveFloat, PositiveFloat]
+NonNegativeRange = tuple[NonNegativeFloat, NonNegativeFloat]
 
 Codec = Literal["g711-ulaw", "g711-alaw", "gsm", "ima-adpcm", "mp3", "opus", "vorbis", "telephone-band"]
 CODECS: tuple[Codec, ...] = get_args(Codec)
@@ -25,7 +29,7 @@ Adapter = Literal[
     "auto", "contest", "asvspoof2019_la", "asvspoof2021_la", "asvspoof2021_df", "asvspoof5", "in_the_wild", "wavefake",
     "folder", "table",
 ]  # fmt: skip
-CorpusName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+CorpusName = Annotated[str, Field(pattern=r"^\w[\w-]*$")]
 
 
 class Section(BaseModel):
@@ -56,7 +60,15 @@ class TableConfig(Section):
     split: str | None = None  # null: all of it is learnt from
     real: tuple[str, ...] = ("real", "bonafide", "bona-fide", "genuine")  # what its label column says of a real voice
     fake: tuple[str, ...] = ("fake", "spoof", "spoofed", "deepfake")
-    test: tuple[str, ...] = ("test", "eval")  # what its split column says of test recordings
+    train: tuple[str, ...] = ("train", "training", "dev", "valid", "validation", "val")  # what its split column says
+    test: tuple[str, ...] = ("test", "testing", "eval", "evaluation")
+
+    @model_validator(mode="after")
+    def _means_one_thing(self) -> "TableConfig":
+        for one, other in (("real", "fake"), ("train", "test")):
+            if both := sorted({*getattr(self, one)} & {*getattr(self, other)}):
+                raise ValueError(f"'{both[0]}' stands in both {one} and {other}")
+        return self
 
 
 class CorpusConfig(Section):
@@ -72,6 +84,13 @@ class TestConfig(Section):
     data: str | None = None  # folder below DATA of another corpus, which is the test; null: what DATA itself tests on
     corpus: Adapter = "auto"  # that corpus' layout
     table: TableConfig | None = None  # of that corpus; null: as prepare.table
+
+    @model_validator(mode="after")
+    def _is_of_a_corpus(self) -> "TestConfig":
+        for key in ("corpus", "table"):
+            if self.data is None and getattr(self, key) not in ("auto", None):
+                raise ValueError(f"{key} tells of the corpus in test.data, which is not given")
+        return self
 
 
 class PrepareConfig(Section):
@@ -131,7 +150,7 @@ class MixConfig(Section):
     valid_clips: PositiveInt = 1600  # both halves together
     window_s: PositiveFloat = 5.0
     states: StateShares = StateShares()
-    voice_s: Range = (1.0, 4.5)  # length wanted of a voice; clips of one speaker are joined to reach it
+    voice_s: PositiveRange = (1.0, 4.5)  # length wanted of a voice; clips of one speaker are joined to reach it
     second_voice_db: Range = (-10.0, 10.0)  # level of the second voice against the first
     snr_db: Range = (0.0, 30.0)  # active voice level against the noise
     noise_bank: Probability = 0.5  # recorded noise plus computed; else computed noise alone
@@ -147,22 +166,22 @@ class MixConfig(Section):
     corpus_weights: dict[
         CorpusName, PositiveFloat
     ] = {}  # of several corpora: how often each speaks; 1 where none is given
-    room_t60_s: Range = (0.15, 0.8)  # reverberation time
+    room_t60_s: PositiveRange = (0.15, 0.8)  # reverberation time
     room_drr_db: Range = (-2.0, 12.0)  # direct against reverberant energy
     codecs: tuple[Codec, ...] = CODECS
-    band_stop_hz: Range = (200.0, 6000.0)  # where a stopped band may lie
-    band_stop_octaves: Range = (0.2, 0.8)  # its width
+    band_stop_hz: PositiveRange = (200.0, 6000.0)  # where a stopped band may lie
+    band_stop_octaves: PositiveRange = (0.2, 0.8)  # its width
     materialise: bool = False  # also write the audio, to listen to
     shard_clips: PositiveInt = 1000
 
 
 class ExtractConfig(Section):
     front_end: Literal["none", "gate"] = "none"  # the same for train, valid, test and single files
-    frame_s: PositiveFloat = 0.064
-    hop_s: PositiveFloat = 0.010
+    frame_s: Annotated[float, Field(gt=0.0, le=1.0)] = 0.064
+    hop_s: Annotated[float, Field(gt=0.0, le=1.0)] = 0.010
     mels: PositiveInt = 64
-    mel_hz: Range = (40.0, 14000.0)
-    f0_hz: Range = (65.0, 600.0)
+    mel_hz: NonNegativeRange = (40.0, 14000.0)
+    f0_hz: PositiveRange = (65.0, 600.0)
     roll_off: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.85  # share of the summed magnitude below the roll-off
     contrast_bands: Annotated[int, Field(ge=1, le=6)] = 5  # octaves from 200 Hz; one more row for what lies below
     batch_clips: PositiveInt = 16  # computed at once on a GPU; a CPU takes one by one
@@ -181,7 +200,11 @@ class TrainConfig(Section):
     spec_augment: bool = True  # random stripes of time and frequency are hidden from the model
     clip_norm: PositiveFloat = 5.0  # longest gradient
     patience: PositiveInt = 5  # epochs without a better score on select, then stop
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # of the weights' running average, which then answers; 0: none
+    precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"  # auto: bfloat16 on newer GPUs
+    compile: bool = False  # torch.compile: a minute at each start, then faster steps on a GPU
     checkpoint_minutes: PositiveFloat = 5.0
+    checkpoint_steps: Annotated[int, Field(ge=0)] = 0  # and after so many steps; 0: by minutes and epochs alone
 
 
 class InferConfig(Section):
@@ -217,8 +240,9 @@ class RuntimeConfig(Section):
     gpu_free_gb: NonNegativeFloat = 8.0  # memory that must be free on a GPU for us to take it
     gpu_busy: Probability = 0.2  # a GPU used more than this, over some seconds, belongs to somebody
     gpu_memory_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9  # of the free memory, that we take at most
-    gpu_hours: str | None = None  # "20:00-08:00": GPUs are used only between these hours; null: always
-    max_gpus: PositiveInt = 1
+    gpu_hours: ClockSpan | None = None  # "20:00-08:00": GPUs are used only between these hours; null: always
+    max_gpus: PositiveInt = 1  # at most, of a training (GPUS=2): one process a GPU; other jobs take one
+    processes: PositiveInt = 1  # of a training on a CPU, which share its cores
     notify: str | None = None  # a command run when a job is done, failed or stopped; see docs/jobs.md
     log_mb: PositiveFloat = 10.0  # a job's log is rotated beyond this; three old ones are kept
 

@@ -81,9 +81,14 @@ def audit_of(rows: list[Row], facts: dict[str, dict[str, Any]], failed: list[Row
             f"{len(clash)} recordings are labelled both real and fake: {', '.join(r['id'] for r in clash[0])}"
         )
     for cause, number in causes.items():
-        sentences.append(f"{number} clips are left out: {cause}")
+        sentences.append(f"{number} clips are left out: {cause} ({_some(failed, cause)}); all are in failed.jsonl")
     ids = [[row["id"] for row in group] for group in doubled]
     return Audit(len(rows), int(fake.sum()), int((1 - fake).sum()), causes, ids, shortcuts, sentences)
+
+
+def _some(failed: list[Row], cause: str) -> str:
+    names = [row["id"] for row in failed if row["cause"] == cause]
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _shortcut(name: str, auc: float, fake: np.ndarray, real_typical: str, fake_typical: str) -> Shortcut:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from app.corpora.corpus import AUDIO, inside
+from app.corpora.layouts import LAYOUTS
 from app.corpora.recordings import below
 from app.corpora.split import SPLITS
 from app.errors import UserError
@@ -21,6 +22,7 @@ from app.runtime.rows import Row
 LISTS = {"noise": ("noise_list",), "room": ("rir_list",)}
 LISTED_IN = ("simulated_rirs/smallroom", "simulated_rirs/mediumroom", "simulated_rirs/largeroom", "simulated_rirs",
              "real_rirs_isotropic_noises", "pointsource_noises")  # fmt: skip
+PLACES = 8  # folders at least that are taken for places, and not for kinds of noise
 MOST = 5000  # recordings of a kind; of more, so many by lot
 
 
@@ -34,14 +36,15 @@ def backgrounds_of(
 ) -> tuple[list[Row], list[str]]:
     """(rows, sentences): id, path, kind (noise | room), group and split of every recording that may be drawn.
 
-    Whole groups lie in one split: a musician, a room, otherwise a recording; the same recording in two corpora
-    (MUSAN's noise is part of RIRS_NOISES) by its name. Raises UserError where a folder holds none, or too few to
-    hold some out.
+    Whole groups lie in one split: a musician, a room, a place (a folder among many), otherwise a recording; the
+    same recording in two corpora (MUSAN's noise is part of RIRS_NOISES) by its name. Raises UserError where a
+    folder holds none, or too few to hold some out.
     """
     rows, notes = [], list[str]()
     for kind, folders, key in (("noise", noise_dirs, "mix.noise_dirs"), ("room", rir_dirs, "mix.rir_dirs")):
         found: dict[str, Found] = {}
         for name in folders:
+            _check_no_corpus(below(data, name, key), f"{key}: {name}")
             here = list(_found(data, below(data, name, key), kind, notes))
             if not here:
                 raise UserError(
@@ -55,14 +58,30 @@ def backgrounds_of(
             notes.append(f"of {len(found)} recordings {len(chosen)} are taken, by lot")
         splits = _dealt(chosen, valid_fraction, seed, key) if chosen else {}
         for one in chosen:
-            id = str(Path(one.path).with_suffix("")).replace("/", ":")
-            rows.append({"id": id, "path": one.path, "kind": kind, "group": one.group, "split": splits[one.group]})
+            rows.append(
+                {
+                    "id": one.path.replace("/", ":"),
+                    "path": one.path,
+                    "kind": kind,
+                    "group": one.group,
+                    "split": splits[one.group],
+                }
+            )
     return rows, notes
+
+
+def _check_no_corpus(folder: Path, what: str) -> None:
+    voices = next((layout.name for layout in LAYOUTS.values() if layout.fits(folder)), None)
+    if voices:
+        raise UserError(
+            f"{what} is a corpus of voices (layout {voices}): as noise they would speak in clips labelled without any",
+            "name a folder of noise or of rooms",
+        )
 
 
 def _found(data: Path, folder: Path, kind: str, notes: list[str]) -> Iterator[Found]:
     for root in (folder, folder / "musan"):
-        if kind == "noise" and (root / "noise").is_dir() and (root / "speech").is_dir():
+        if kind == "noise" and (root / "noise").is_dir() and ((root / "music").is_dir() or (root / "speech").is_dir()):
             yield from _musan(data, root, notes)
             return
     for root in (folder, folder / "RIRS_NOISES"):
@@ -72,30 +91,59 @@ def _found(data: Path, folder: Path, kind: str, notes: list[str]) -> Iterator[Fo
             for path in lists:
                 yield from _listed(data, root, path)
             return
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in AUDIO and path.is_file():
-            yield Found(_inside(data, path), path.stem)
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in AUDIO and path.is_file()]
+    if kind == "noise":
+        found = [path for path, _ in _without_vocals(folder, found, notes)]
+    whole = _kept_whole(folder, found)
+    if whole:
+        notes.append(f"{folder}: what lies in one of its {len({*whole.values()})} folders is kept in one split")
+    for path in found:
+        yield Found(_inside(data, path), str((whole.get(path) or path).relative_to(data)))
+
+
+def _kept_whole(folder: Path, found: list[Path]) -> dict[Path, Path]:
+    """Path -> the folder that was recorded in one place, as far as names tell: the first level that has many of them.
+
+    DEMAND and BUT ReverbDB have one for each place, with a file for each microphone. A few folders are kinds of
+    noise rather: of these each recording is one.
+    """
+    for depth in range(1, max((len(path.relative_to(folder).parts) for path in found), default=1)):
+        above = {path: folder.joinpath(*path.relative_to(folder).parts[:depth]) for path in found}
+        if len({*above.values()} - {*found}) >= PLACES:
+            return above
+    return {}
 
 
 def _musan(data: Path, root: Path, notes: list[str]) -> Iterator[Found]:
     for path in sorted((root / "noise").rglob("*.wav")):
         yield Found(_inside(data, path), path.stem)
-    told: dict[str, tuple[bool, str]] = {}
-    for table in sorted((root / "music").rglob("ANNOTATIONS")):
+    for path, musician in _without_vocals(root / "music", sorted((root / "music").rglob("*.wav")), notes, strict=True):
+        yield Found(_inside(data, path), musician or path.stem)
+    if speech := sum(1 for _ in (root / "speech").rglob("*.wav")):
+        notes.append(f"{root}: {speech} recordings of speech are left out")
+
+
+def _without_vocals(
+    folder: Path, found: list[Path], notes: list[str], strict: bool = False
+) -> Iterator[tuple[Path, str]]:
+    """(path, musician) of those that MUSAN's ANNOTATIONS do not call songs; strict: of those that they name alone."""
+    told: dict[Path, tuple[bool, str]] = {}
+    for table in sorted(folder.rglob("ANNOTATIONS")):
         for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
             words = line.split()
             if len(words) >= 4:
-                told[words[0]] = (words[2] == "N", words[3])
+                told[table.parent / words[0]] = (words[2] == "N", words[3])
+    beside = {path.parent for path in told}
     left: Counter[str] = Counter()
-    for path in sorted((root / "music").rglob("*.wav")):
-        silent, musician = told.get(path.stem, (False, ""))
-        if silent:
-            yield Found(_inside(data, path), musician)
+    for path in found:
+        silent, musician = told.get(path.with_suffix(""), (False, ""))
+        if silent or not (strict or path.parent in beside):
+            yield path, musician
         else:
-            left["music with vocals" if path.stem in told else "music without an annotation"] += 1
-    left["speech"] = sum(1 for _ in (root / "speech").rglob("*.wav"))
-    what = ", ".join(f"{count} of {name}" for name, count in left.items() if count)
-    notes.append(f"{root}: left out, for they hold voices: {what or 'none'}")
+            left["music with vocals" if path.with_suffix("") in told else "music without an annotation"] += 1
+    if left:
+        what = ", ".join(f"{count} of {name}" for name, count in left.items())
+        notes.append(f"{folder}: left out, for they hold voices or may: {what}")
 
 
 def _listed(data: Path, root: Path, table: Path) -> Iterator[Found]:
@@ -104,7 +152,7 @@ def _listed(data: Path, root: Path, table: Path) -> Iterator[Found]:
         words = line.split()
         if not words:
             continue
-        path = root / words[-1].removeprefix("RIRS_NOISES/")
+        path = root / inside(root, words[-1].removeprefix("RIRS_NOISES/"), f"{table}:{number}")
         room = words[words.index("--room-id") + 1] if "--room-id" in words[:-1] else path.stem
         yield Found(_inside(data, path, f"{table}:{number}"), room)
 

@@ -14,6 +14,7 @@ from app.errors import UserError
 from app.runtime.rows import Rows
 
 AUDIO = {".ogg", ".wav", ".flac", ".mp3", ".opus", ".oga", ".aif", ".aiff"}
+CONTROL = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")  # surrogates: bytes of a file name that are not UTF-8
 EXTRA = "extra"  # the split of recordings that a corpus lists and that are neither learnt from nor tested
 
 
@@ -45,6 +46,14 @@ class Layout:
     answers: Callable[[Path, Path], list[dict[str, Any]]] | None = None  # of a labels file; None: the rows have them
 
 
+RENAME = "rename it; names as Korean Windows has them: convmv -f cp949 -t utf8 -r --notest FOLDER"
+
+
+def is_plain(name: str) -> bool:
+    """Whether it can stand in our tables: UTF-8, and without line breaks or other control characters."""
+    return not CONTROL.search(name)
+
+
 def inside(folder: Path, path: str, where: str) -> str:
     """The path, normalised; the file may be missing (that is for failed.jsonl), but it may not lie elsewhere.
 
@@ -53,6 +62,8 @@ def inside(folder: Path, path: str, where: str) -> str:
     """
     if not path.strip():
         raise UserError(f"{where}: an empty path", "give the path of a recording")
+    if not is_plain(path):
+        raise UserError(f"{where}: path '{brief(path)}' holds a control character, or is not UTF-8", RENAME)
     if path.startswith("/") or re.match(r"[A-Za-z]:[\\/]|\\\\", path):
         # even one inside: a corpus that moves is the same corpus
         raise UserError(f"{where}: path '{brief(path)}' is absolute", "write it relative to the corpus folder")

@@ -18,6 +18,7 @@ UNUSED = "unused"  # the split of what is left out
 LOST = 3.0  # what it costs to leave all fakes out, against a share of real voices that is wholly missed
 FAKE = 0.25  # what a missed share of fakes costs: those of few engines may be few, if training keeps its own
 DRAWS = 2000
+BETTER = 1.5  # so much more of validation, or whole groups are kept: they lose no recording
 
 
 def split_rows(
@@ -35,11 +36,17 @@ def split_rows(
     if not refused and balanced(groups, splits, valid_fraction):
         return splits, ""
     crossed = split_crossed(rows, clusters, digests, valid_fraction, seed)
-    if crossed is not None:
-        return crossed, _told(rows, crossed)
+    if crossed is not None and (refused or _worth(rows, crossed) > BETTER * _worth(rows, splits)):
+        return crossed, _told(rows, crossed) if UNUSED in crossed.values() else ""
     if refused:
         raise refused
     return splits, ""
+
+
+def _worth(rows: Iterable[Row], places: dict[str, str]) -> int:
+    """The fewest clips of a label in a half of validation: what its score rests on."""
+    clips = Counter((places[row["id"]], row["fake"]) for row in rows)
+    return min(clips[split, fake] for split in ("select", "calibrate") for fake in (0, 1))
 
 
 def split_crossed(

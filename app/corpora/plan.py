@@ -52,6 +52,11 @@ class Clip(NamedTuple):
         """What makes a voice another voice; without metadata the cluster must do, else each recording is its own."""
         return (self.fake, self.speaker or self.cluster or self.id, self.attack)
 
+    @property
+    def mates(self) -> tuple[object, ...]:
+        """Whose clips may be joined: speaker 1 of two corpora may be one person, and may be two."""
+        return (self.corpus, *self.who)
+
 
 class Planner:
     """Draws the clips of one split from that split's voices and noise.
@@ -78,8 +83,10 @@ class Planner:
         self.mates: dict[tuple[object, ...], list[Clip]] = defaultdict(list)
         for clips in self.voices.values():
             for clip in clips:
-                self.mates[clip.who].append(clip)
-        numbers = {who: number for number, who in enumerate(self.mates)}
+                self.mates[clip.mates].append(clip)
+        numbers: dict[tuple[object, ...], int] = {}
+        for clip in (clip for clips in self.voices.values() for clip in clips):
+            numbers.setdefault(clip.who, len(numbers))
         self.who = {fake: np.array([numbers[clip.who] for clip in clips]) for fake, clips in self.voices.items()}
         # as much noise from recordings of real voices as of fakes: its origin tells nothing
         noises: dict[int, list[str]] = {0: [], 1: []}
@@ -182,7 +189,7 @@ class Planner:
         """
         wanted = min(self.window, round(rng.uniform(*self.cfg.voice_s) * self.rate))
         pieces: list[Piece] = []
-        mates = self.mates[clip.who]
+        mates = self.mates[clip.mates]
         while wanted > 0 and len(pieces) < MOST_PIECES:
             length = min(wanted, clip.num_samples)
             starts = rng.integers(0, clip.num_samples - length + 1, size=MOST_SPEECH_OF)

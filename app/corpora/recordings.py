@@ -1,5 +1,6 @@
 """All recordings of a run: of one corpus or of several, and of the corpus that is the test."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -9,7 +10,8 @@ from typing import Any
 from app.config import Config, TableConfig
 from app.corpora.corpus import Corpus, Layout
 from app.corpora.layouts import layout_of
-from app.corpora.manifest import BONAFIDE, recording
+from app.corpora.leaks import names_shared
+from app.corpora.manifest import recording
 from app.corpora.tables import brief
 from app.errors import UserError
 from app.runtime.rows import Row, Rows
@@ -25,20 +27,25 @@ def recordings_of(data: Path, config: Config) -> Corpus:
     found = _joined(data, config) if config.prepare.corpora else _single(data, config)
     tests = Rows(row for row in found.rows if row["split"] == "test")
     tables, notes = found.tables, found.notes
+    kept = Rows(row for row in found.rows if row["split"] != "test")
+    learnt = Rows(row for row in kept if row["split"] == "train")
     if config.test.data is not None:
-        tested = _tested(data, config)
+        layout, tested = _tested(data, config)
         if tests:
             notes = [*notes, f"{len(tests)} test recordings of the corpus that is learnt from are set aside"]
         tests = Rows({**row, "path": f"{config.test.data}/{row['path']}"} for row in _to_test(tested))
         tables = [*tables, *(f"{config.test.data}/{table}" for table in tested.tables)]
-        notes = [*notes, f"the test is {config.test.data}", *tested.notes]
-    kept = Rows(row for row in found.rows if row["split"] != "test")
+        notes = [*notes, f"the test is {config.test.data}, {_named(layout)}", *tested.notes, *_aside(tested)]
+        name = _learnt_from(data, tested_folder(data, config), config)
+        shared = names_shared(learnt, Rows(_as_learnt(row, name) for row in tests))
+    else:
+        shared = names_shared(learnt, tests)
     if not kept and not tests:
         raise UserError(f"{data}: holds no recording", "is it unpacked and mounted? docs/data.md shows each layout")
     _check_labels(data, kept)
     _check_ids(data, [kept, tests] if config.test.data is not None else [chain(kept, tests)])
     answers = any(row["real"] is not None for row in tests)
-    notes = [*notes, *_shared(kept, tests)]
+    notes = [*notes, *shared]
     return Corpus(Rows(chain(kept, map(_bare, tests))), tables, found.has_meta, notes, answers)
 
 
@@ -94,7 +101,7 @@ def below(data: Path, folder: str, key: str) -> Path:
 def _single(data: Path, config: Config) -> Corpus:
     """DATA itself is the corpus."""
     layout, corpus = _read(data, config.prepare.adapter, config.prepare.table, "prepare.adapter")
-    named = [] if layout.name == "contest" else [f"the corpus is in the layout {layout.name}; cite {layout.source}"]
+    named = [] if layout.name == "contest" else [f"the corpus is {_named(layout)}"]
     return replace(corpus, notes=[*named, *corpus.notes])
 
 
@@ -106,7 +113,7 @@ def _joined(data: Path, config: Config) -> Corpus:
         layout, corpus = _read(
             folder, one.adapter, one.table or config.prepare.table, f"prepare.corpora.{name}.adapter"
         )
-        notes += [f"corpus {name}: {one.data}, in the layout {layout.name}; cite {layout.source}", *corpus.notes]
+        notes += [f"corpus {name}: {one.data}, {_named(layout)}", *corpus.notes]
         tables += [f"{one.data}/{table}" for table in corpus.tables]
         has_meta &= corpus.has_meta
         for row in corpus.rows:
@@ -116,18 +123,52 @@ def _joined(data: Path, config: Config) -> Corpus:
     return Corpus(rows, tables, has_meta, notes)
 
 
+def _named(layout: Layout) -> str:
+    return f"in the layout {layout.name}: {layout.labels}; cite {layout.source}"
+
+
 def _read(folder: Path, adapter: str, table: TableConfig, key: str) -> tuple[Layout, Corpus]:
     layout = layout_of(folder, adapter, key)
     return layout, layout.read(folder, table)
 
 
-def _tested(data: Path, config: Config) -> Corpus:
+def _tested(data: Path, config: Config) -> tuple[Layout, Corpus]:
     """The corpus of test.data."""
     folder = tested_folder(data, config)
-    _, corpus = _read(folder, config.test.corpus, config.test.table or config.prepare.table, "test.corpus")
+    layout, corpus = _read(folder, config.test.corpus, config.test.table or config.prepare.table, "test.corpus")
     if not any(True for _ in _to_test(corpus)):
         raise UserError(f"{folder}: holds no recording that could be a test", "give test.data another corpus")
-    return corpus
+    if _learnt_from(data, folder, config) and not any(row["split"] == "test" for row in corpus.rows):
+        raise UserError(
+            f"test.data: {config.test.data} is learnt from, and has no test of its own",
+            "give test.data another corpus, or leave this one out of prepare.corpora",
+        )
+    return layout, corpus
+
+
+def _learnt_from(data: Path, folder: Path, config: Config) -> str | None:
+    """Under which name the test's folder is also learnt from, "" for DATA itself; None: it is not."""
+    places = {name: data / one.data for name, one in config.prepare.corpora.items()} or {"": data}
+    return next((name for name, place in places.items() if place.resolve() == folder.resolve()), None)
+
+
+def _as_learnt(row: Row, name: str | None) -> Row:
+    """A test row with id and parent as training rows write them; name: as _learnt_from tells."""
+    if name is None:  # of another corpus: an id that is alike is so by chance
+        return {**row, "id": None, "parent": None}
+    begin = f"{name}:" if name else ""
+    return {**row, "id": begin + row["id"], "parent": row["parent"] and begin + row["parent"]}
+
+
+def _aside(tested: Corpus) -> list[str]:
+    """A sentence on what test.data holds beside its test."""
+    tests = sum(1 for _ in _to_test(tested))
+    left = Counter(row["split"] for row in tested.rows if row["split"] != "test") if tests < len(tested.rows) else {}
+    if not any(row["split"] == "test" for row in tested.rows):
+        left = Counter({"without a label": len(tested.rows) - tests})
+    if not (kinds := [f"{count} {split}" for split, count in left.items() if count]):
+        return []
+    return [f"of its {len(tested.rows)} recordings {tests} are the test; set aside: {', '.join(kinds)}"]
 
 
 def _tests(data: Path, config: Config) -> Iterator[tuple[str, Path, Layout, Corpus]]:
@@ -162,21 +203,6 @@ def _bare(row: Row) -> Row:
     """A test recording as those may see it who are not to know its label."""
     known = recording(id=row["id"], path=row["path"], label=None, split="test")
     return {**known, "corpus": row["corpus"]} if "corpus" in row else known
-
-
-def _shared(train: Rows, tests: Rows) -> list[str]:
-    """A sentence for speakers and attacks that the test shares with training."""
-    found = []
-    for key, what in (("speaker", "speakers"), ("attack", "attacks")):
-        heard = {row[key] for row in train if row["split"] == "train"} - {None, BONAFIDE}
-        tried = {row[key] for row in tests} - {None, BONAFIDE}
-        if both := sorted(heard & tried):
-            names = ", ".join(both[:3]) + (", ..." if len(both) > 3 else "")
-            found.append(
-                f"{len(both)} of {len(tried)} {what} of the test are in training too ({names}): "
-                "on them its score tells nothing of voices never heard"
-            )
-    return found
 
 
 def _check_labels(data: Path, rows: Rows) -> None:

@@ -42,6 +42,18 @@ def read_table(
         yield from _rows(path, reader, before, columns, optional, id_column)
 
 
+def head_of(path: Path, columns: Iterable[str]) -> list[str]:
+    """Its columns, as read_table reads them; [] where it is no table that can be read."""
+    try:
+        with open_text(path) as file:
+            head = file.readline(LONGEST_HEAD)
+            if re.fullmatch(r"sep=.\s*", head):
+                head = file.readline(LONGEST_HEAD)
+        return next(csv.reader([head], strict=True, delimiter=_separator(head, list(columns))), [])
+    except (UserError, csv.Error):
+        return []
+
+
 def choice(path: Path, line: int, column: str, value: str, allowed: Iterable[str]) -> str:
     """`value`, if it is one of `allowed`; else a UserError with the nearest match."""
     allowed = list(allowed)

@@ -34,9 +34,7 @@ def asked_for(args: argparse.Namespace) -> dict[str, Asked]:
         found["runtime.gpu_wait"] = Asked(True, "GPU=wait")
     if most is not None:
         found["runtime.max_gpus"] = Asked(most, f"MAX_GPUS={most}")
-    if _choose_gpus(os.environ.get("GPUS") or "all") == "none":
-        found["runtime.device"] = Asked("cpu", "GPUS=none")
-    return found
+    return found | _gpus(os.environ.get("GPUS") or "all")
 
 
 def whole(name: str) -> int | None:
@@ -47,12 +45,18 @@ def whole(name: str) -> int | None:
     return int(text) if text else None
 
 
-def _choose_gpus(asked: str) -> str:
-    """Narrows what CUDA shows us to GPUS: all, none, or numbers or UUIDs; CUDA_VISIBLE_DEVICES, if set, counts more."""
-    if asked not in ("all", "none"):
-        if not re.fullmatch(r"(\d+|(GPU|MIG)-[\w/-]+)(,(\d+|(GPU|MIG)-[\w/-]+))*", asked):
+def _gpus(asked: str) -> dict[str, Asked]:
+    """GPUS: how many (2), which (0,1; "1," alone; UUIDs), all or none. CUDA_VISIBLE_DEVICES, if set, counts more."""
+    by = f"GPUS={asked}"
+    if asked == "none":
+        return {"runtime.device": Asked("cpu", by)}
+    if asked.isdigit() and int(asked):
+        return {"runtime.max_gpus": Asked(int(asked), by)}
+    if asked != "all":
+        if not re.fullmatch(r"(\d+,|((\d+|(GPU|MIG)-[\w/-]+),)+(\d+|(GPU|MIG)-[\w/-]+)|(GPU|MIG)-[\w/-]+)", asked):
             raise UserError(
-                f"GPUS={asked} names no GPUs", "GPUS=all, none, or numbers or UUIDs of nvidia-smi: GPUS=0,1"
+                f"{by} names no GPUs",
+                "GPUS=2: how many; GPUS=0,1 or UUIDs of nvidia-smi: which; GPUS=1, (with a comma): that one; all; none",
             )
-        os.environ.setdefault(VISIBLE, asked)
-    return asked
+        os.environ.setdefault(VISIBLE, asked.rstrip(","))
+    return {}

@@ -54,6 +54,7 @@ class Job(Desk):
         self.spec = spec
         self.shards = self.folder / "shards"
         self.complete = is_complete(self.folder)
+        self.may_fail = False  # any number of its clips
 
     def run(
         self,
@@ -149,7 +150,7 @@ class Job(Desk):
 
     def _too_many(self, failed: int, total: int) -> None:
         share = self.run_.config.runtime.max_failed
-        if failed > FAILED_CLIPS and failed > share * total:
+        if not self.may_fail and failed > FAILED_CLIPS and failed > share * total:
             raise UserError(
                 f"{self.label}: {failed} of {total} clips failed, more than runtime.max_failed = {share:.1%}",
                 f"their causes are in {self.shards}/*/failed.jsonl; mend the corpus, or raise runtime.max_failed",
@@ -157,14 +158,15 @@ class Job(Desk):
 
 
 @contextmanager
-def open_job(run: Run, part: str, spec: dict[str, Any], gpu: bool = False) -> Iterator[Job]:
+def open_job(run: Run, part: str, spec: dict[str, Any], gpu: bool = False, may_fail: bool = False) -> Iterator[Job]:
     """A job on the stage that `spec` names; `part` is its place in the run's flow (stages.json).
 
     One job at a time: a second is refused, naming host and progress of the first. gpu: it
-    computes on one, where there is one. On leaving, the stage's status says done, stopped
-    or failed, and counts are told.
+    computes on one, where there is one. may_fail: any number of its clips may, they are the
+    user's own. On leaving, the stage's status says done, stopped or failed, and counts are told.
     """
     job = Job(run, spec, part)
+    job.may_fail = may_fail
     if job.complete:
         run.note_stage(part, job.folder.name)
         clips, failed = counts(job.folder)
@@ -172,7 +174,7 @@ def open_job(run: Run, part: str, spec: dict[str, Any], gpu: bool = False) -> It
         job._too_many(failed, clips + failed)
         yield job
         return
-    with at_work(job, gpu) as locked:
+    with at_work(job, gpus=int(gpu)) as locked:
         if read_json(job.folder / "stage.json") is None:
             made_on = {"machine": platform.machine(), "python": platform.python_version(), **libraries()}
             write_json(job.folder / "stage.json", {**spec, "made_on": made_on})

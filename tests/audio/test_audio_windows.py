@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.audio import windows
 from app.audio.open import BadClip
 from app.audio.windows import _cut, window_starts, windows_of
+from app.errors import Stopped
 
 RATE = 16000
 
@@ -66,7 +67,7 @@ def long(tmp_path_factory):
 def test_a_long_recording_gives_the_windows_of_one_read_at_once(long, monkeypatch, rate):
     size, overlap = round(0.5 * rate), round(0.2 * rate)
     at_once = list(windows_of(long, rate, size, overlap))
-    monkeypatch.setattr(windows, "WHOLE_S", 0.5)
+    monkeypatch.setattr(windows, "WHOLE", RATE // 2)
     piecewise = list(windows_of(long, rate, size, overlap))
     assert [start for start, _ in piecewise] == [start for start, _ in at_once] and len(at_once) > 5
     for (_, a), (_, b) in zip(at_once, piecewise, strict=True):
@@ -78,14 +79,14 @@ def test_it_is_brought_within_full_scale_as_a_whole(tmp_path, monkeypatch):
     samples /= np.abs(samples).max()
     for name, gain in (("quiet", 1.0), ("loud", 8.0)):
         soundfile.write(tmp_path / f"{name}.wav", gain * samples, RATE, subtype="FLOAT")
-    monkeypatch.setattr(windows, "WHOLE_S", 0.5)
+    monkeypatch.setattr(windows, "WHOLE", RATE // 2)
     quiet, loud = (list(windows_of(tmp_path / f"{name}.wav", RATE, RATE, 0)) for name in ("quiet", "loud"))
     for (_, a), (_, b) in zip(quiet, loud, strict=True):
         assert np.allclose(a, b, atol=1e-6)
 
 
 def test_what_is_wrong_at_its_end_is_known_before_the_first_window(tmp_path, monkeypatch):
-    monkeypatch.setattr(windows, "WHOLE_S", 0.5)
+    monkeypatch.setattr(windows, "WHOLE", RATE // 2)
     samples = np.full(4 * RATE, 0.1, np.float32)
     samples[-10] = np.nan
     soundfile.write(tmp_path / "nan.wav", samples, RATE, subtype="FLOAT")
@@ -111,3 +112,41 @@ def test_three_hours_take_no_more_memory_than_ten_minutes(tmp_path):
         tracemalloc.stop()
         assert number == len(window_starts(minutes * 60 * RATE, 5 * RATE, 2 * RATE))
     assert peaks[1] < 1.1 * peaks[0] and peaks[1] < 60e6
+
+
+def test_who_reads_a_long_recording_can_be_told_to_leave_before_the_first_window(long, monkeypatch):
+    """The first reading of a whole day takes minutes; a worker that does not breathe for so long counts as hung."""
+    monkeypatch.setattr(windows, "WHOLE", RATE // 2)
+    monkeypatch.setattr("app.audio.open.BLOCK_SAMPLES", 1 << 14)
+    breaths = []
+    monkeypatch.setattr(windows, "breathe", lambda: breaths.append(1))
+    first = next(windows_of(long, RATE, RATE, 0))
+    before = len(breaths)
+    blocks = soundfile.info(long).frames // (1 << 13)  # of its two channels
+    assert first[0] == 0 and before >= blocks - 1
+    breaths.clear()
+    list(windows_of(long, RATE, RATE, 0))
+    assert len(breaths) >= 2 * blocks - 1
+    monkeypatch.setattr(windows, "breathe", _told_to_leave)
+    with pytest.raises(Stopped):
+        next(windows_of(long, RATE, RATE, 0))
+
+
+def _told_to_leave():
+    raise Stopped("SIGTERM")
+
+
+@pytest.mark.parametrize("rate", [48000, 192000, 768000])
+def test_what_is_held_at_once_does_not_grow_with_the_rate(tmp_path, rate):
+    path = tmp_path / "long.wav"
+    with soundfile.SoundFile(path, "w", rate, 1, subtype="PCM_U8") as file:
+        for _ in range(299 * rate // 1_000_000 + 1):
+            file.write(np.tile(np.linspace(-0.5, 0.5, 1000, dtype=np.float32), 1000))
+    tracemalloc.start()
+    try:
+        for _ in windows_of(path, RATE, 5 * RATE, 0):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 260e6  # samples that are read at once, twice, and what they become

@@ -1,5 +1,6 @@
 """Recorded noise and rooms as they are published: no voices among the noise, no room in two splits."""
 
+import shutil
 from collections import Counter, defaultdict
 
 import miniatures
@@ -30,8 +31,8 @@ def test_musan_gives_its_noise_and_music_without_vocals_and_no_speech(tmp_path):
     assert {name for name in names if name.startswith("noise-")} == {f"noise-free-sound-{n:04d}.wav" for n in range(8)}
     assert {name for name in names if name.startswith("music-")} == {f"music-fma-{n:04d}.wav" for n in (0, 2, 4, 6)}
     assert not any("speech" in row["path"] for row in rows)
-    assert "8 of speech" in notes[0] and "3 of music with vocals" in notes[0]
-    assert "1 of music without an annotation" in notes[0]
+    assert "3 of music with vocals" in notes[0] and "1 of music without an annotation" in notes[0]
+    assert "8 recordings of speech are left out" in notes[1]
     assert {row["group"] for row in rows if "music" in row["path"]} == {"Musician_0", "Musician_1"}
 
 
@@ -70,6 +71,49 @@ def test_any_folder_of_recordings_will_do_and_of_many_some_are_taken_by_lot(tmp_
     assert len(rows) == 10 and notes[-1] == "of 30 recordings 10 are taken, by lot"
 
 
+@pytest.mark.parametrize("gone", ["speech", "speech and noise"])
+def test_songs_are_left_out_however_much_of_musan_is_there(tmp_path, gone):
+    miniatures.musan(tmp_path)
+    for part in gone.split(" and "):
+        shutil.rmtree(tmp_path / "musan" / part)
+    for named in (["musan"], ["musan/music"]):
+        rows, notes = found(tmp_path, noise=named)
+        music = {row["path"].rsplit("/", 1)[1] for row in rows if "music" in row["path"]}
+        assert music == {f"music-fma-{n:04d}.wav" for n in (0, 2, 4, 6)}
+        assert "3 of music with vocals" in notes[0]
+
+
+def test_a_folder_for_each_place_is_kept_whole(tmp_path):
+    """As DEMAND has them, a file a microphone, all places with the same names."""
+    for place in range(12):
+        for microphone in (1, 2, 3):
+            miniatures.noise(tmp_path / "demand" / f"PLACE{place}" / f"ch{microphone:02d}.wav", 0.6)
+            miniatures.response(tmp_path / "but" / f"ROOM{place}" / f"{microphone}" / "RIR" / "IR_sweep.wav")
+    rows, notes = found(tmp_path, noise=["demand"], rooms=["but"])
+    assert len(rows) == 72 and sum("is kept in one split" in note for note in notes) == 2
+    assert all(len(splits) == 1 for splits in homes(rows).values()) and len(homes(rows)) == 24
+    assert {row["group"] for row in rows} >= {"demand/PLACE3", "but/ROOM11"}
+    for kind in ("noise", "room"):
+        assert Counter(row["split"] for row in rows if row["kind"] == kind)["train"] == pytest.approx(25, abs=3)
+
+
+def test_recordings_in_a_few_folders_are_their_own_whatever_they_are_called(tmp_path):
+    for kind in ("street", "home"):
+        for number in range(12):
+            miniatures.noise(tmp_path / "n" / kind / f"{number}.wav", 0.6)
+            miniatures.noise(tmp_path / "n" / kind / f"{number}.flac", 0.6)
+    rows, _ = found(tmp_path, noise=["n"])
+    assert len({row["group"] for row in rows}) == len({row["id"] for row in rows}) == len(rows) == 48
+
+
+@pytest.mark.parametrize("corpus", [miniatures.plain, miniatures.in_the_wild, miniatures.asvspoof2019_la])
+def test_a_corpus_of_voices_is_no_noise(tmp_path, corpus):
+    corpus(tmp_path / "voices")
+    for how in ({"noise": ["voices"]}, {"rooms": ["voices"]}):
+        with pytest.raises(UserError, match="voices is a corpus of voices .layout"):
+            found(tmp_path, **how)
+
+
 def test_a_folder_with_nothing_or_too_little_is_told(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="mix.noise_dirs: .*empty holds no noise"):
@@ -88,6 +132,10 @@ def test_a_list_that_leads_out_of_its_folder_is_refused_with_its_line(tmp_path):
     with (root / "noise_list").open("a") as file:
         file.write("--noise-id 9 RIRS_NOISES/../../secret.wav\n")
     with pytest.raises(UserError, match=r"noise_list:5: path .* leaves the corpus folder"):
+        found(tmp_path / "data", noise=["RIRS_NOISES"])
+    text = (root / "noise_list").read_text().splitlines()[:4]
+    (root / "noise_list").write_text("\n".join([*text, "--noise-id 9 /mnt/x/RIRS_NOISES/a.wav"]))
+    with pytest.raises(UserError, match=r"noise_list:5: path .* is absolute"):
         found(tmp_path / "data", noise=["RIRS_NOISES"])
 
 

@@ -139,7 +139,10 @@ def test_failures_are_counted_by_cause():
     failed = [{"id": f"x{n}", "cause": "silent" if n < 3 else "unreadable"} for n in range(5)]
     audit = audit_of([*rows, {"id": "x0", "fake": 1, "real": 0, "language": None}], facts, failed)
     assert audit.failed == {"silent": 3, "unreadable": 2} and audit.clips == CLIPS
-    assert audit.sentences == ["3 clips are left out: silent", "2 clips are left out: unreadable"]
+    assert audit.sentences == [
+        "3 clips are left out: silent (x0, x1, x2); all are in failed.jsonl",
+        "2 clips are left out: unreadable (x3, x4); all are in failed.jsonl",
+    ]
     assert audit.as_json()["shortcuts"][0]["fact"] == "length"
 
 

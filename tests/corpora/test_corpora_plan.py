@@ -419,3 +419,16 @@ def test_a_corpus_without_a_label_leaves_its_share_of_it_to_the_others():
     corpus = {row["id"]: row["corpus"] for row in rows}
     drawn = planner(cfg=MixConfig(corpus_weights={"small": 3.0}), rows=(rows, bank)).draw(500, RATES)
     assert {corpus[v.pieces[0].clip] for _, recipe in drawn for v in recipe.voices if v.fake} == {"large"}
+
+
+def test_no_voice_is_made_of_two_persons_that_two_corpora_call_alike():
+    voices, bank = voices_and_bank("train")
+    twice = [{**row, "id": f"{name}:{row['id']}", "corpus": name} for name in ("a", "b") for row in voices]
+    plan = Planner("train", twice, bank, MixConfig(voice_s=(4.0, 4.5)), RATE, 1)
+    several = 0
+    for _, recipe in plan.draw(200, Augmentations()):
+        for voice in recipe.voices:
+            corpora = {piece.clip.split(":")[0] for piece in voice.pieces}
+            several += len(voice.pieces) > 1
+            assert len(corpora) == 1
+    assert several > 20

@@ -99,3 +99,26 @@ def test_a_giant_group_beside_small_ones_is_not_balanced():
     groups = groups_of(rows, {}, digests(rows))
     assert not balanced(groups, split_groups(groups, 0.3, 0), 0.3)
     assert split_crossed(rows, {}, digests(rows), 0.3, 0)
+
+
+def test_whole_groups_are_kept_where_crossing_gains_little():
+    """A crossed block, and persons with an engine each: whole groups give a split that loses nothing."""
+    rows = crossed_corpus(speakers=12, engines=4, fakes=20, reals=20)
+    for person in range(6):
+        for label, count in (((0, 1), 10), ((1, 0), 7)):
+            for n in range(count):
+                id = f"w{person}-{label[0]}-{n}"
+                attack = f"w{person}" if label[0] else BONAFIDE
+                known = {"speaker": f"w{person}", "attack": attack}
+                rows.append(recording(id=id, path=id, label=label, split="train", **known))
+    groups = groups_of(rows, {}, digests(rows))
+    whole = split_groups(groups, 0.3, 0)
+    assert not balanced(groups, whole, 0.3)
+    places, said = split_rows(rows, {}, digests(rows), 0.3, 0)
+    assert places == whole and said == "" and UNUSED not in places.values()
+    crossed = split_crossed(rows, {}, digests(rows), 0.3, 0)
+    fewest = [
+        min(Counter((found[row["id"]], row["fake"]) for row in rows)[split, 1] for split in ("select", "calibrate"))
+        for found in (whole, crossed)
+    ]
+    assert fewest[0] * 1.5 >= fewest[1]

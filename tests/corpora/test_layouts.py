@@ -1,5 +1,9 @@
 """Published corpora are read as they unpack; who has none of them learns what was seen and what is known."""
 
+import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -58,7 +62,7 @@ def test_asvspoof_2019_la_learns_from_train_and_dev_and_tests_on_eval(tmp_path):
     first = rows["LA_T_1000001"]
     assert label(first) == REAL and first["attack"] == "bonafide" and first["speaker"] == "LA_0079"
     assert first["path"] == "LA/ASVspoof2019_LA_train/flac/LA_T_1000001.flac"
-    assert label(rows["LA_T_1000003"]) == FAKE and rows["LA_T_1000003"]["attack"] == "A01"
+    assert label(rows["LA_T_1000003"]) == FAKE and rows["LA_T_1000003"]["attack"] == "LA-A01"
     assert corpus.tables == [
         f"LA/ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.{part}.txt"
         for part in ("train.trn", "dev.trl", "eval.trl")
@@ -80,7 +84,7 @@ def test_asvspoof_2021_la_takes_its_test_from_subset_eval_and_a_bonafide_attack_
         "LA_E_9332881": "test", "LA_E_7294490": "test", "LA_E_1000004": "extra", "LA_E_1000005": "extra",
     }  # fmt: skip
     assert label(rows["LA_E_7294490"]) == REAL and rows["LA_E_7294490"]["codec"] == "g722"
-    assert label(rows["LA_E_9332881"]) == FAKE and rows["LA_E_9332881"]["attack"] == "A07"
+    assert label(rows["LA_E_9332881"]) == FAKE and rows["LA_E_9332881"]["attack"] == "LA-A07"
 
 
 def test_asvspoof_2021_without_keys_can_be_scored_and_not_judged(tmp_path):
@@ -106,7 +110,7 @@ def test_asvspoof_5_reads_its_ten_words_a_line_and_the_seed_of_a_coded_recording
     _, rows, _ = rows_of(miniatures.asvspoof5(tmp_path))
     assert Counter(row["split"] for row in rows.values()) == {"train": 5, "test": 2}
     coded = rows["E_0009538969"]
-    assert (coded["codec"], coded["parent"], coded["attack"]) == ("C08", "E_0000000137", "A26")
+    assert (coded["codec"], coded["parent"], coded["attack"]) == ("C08", "E_0000000137", "ASVspoof5-A26")
     assert label(rows["T_0000000011"]) == REAL and rows["T_0000000011"]["parent"] is None
     protocols = tmp_path / "ASVspoof5_protocols"
     protocols.mkdir()
@@ -192,7 +196,7 @@ def test_a_table_without_ids_takes_its_paths_for_names(tmp_path):
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"path": "file"}, "list.csv:1: no column 'file'"),
+        ({"path": "file"}, "list.csv:1: no column for prepare.table.path ('file')"),
         ({"real": ("yes",)}, "list.csv:2: target: unknown value '1'"),
         ({"attack": "fold"}, "list.csv:2: attack 'train' of a real voice"),
         ({"file": "../list.csv"}, "prepare.table.file: path '../list.csv' leaves the corpus folder"),
@@ -299,3 +303,122 @@ def test_a_layout_that_was_named_and_is_not_there_is_told(tmp_path):
 def test_the_page_on_data_lists_every_layout():
     page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
     assert all(f"`{name}`" in page for name in LAYOUTS)
+
+
+@pytest.mark.parametrize("word", ["Test", "test ", "holdout", ""])
+def test_a_word_of_the_split_column_that_nobody_knows_is_not_taken_for_training(tmp_path, word):
+    folder = miniatures.own_table(tmp_path)
+    text = (folder / "list.csv").read_text().replace(",eval\n", f",{word}\n", 1)
+    (folder / "list.csv").write_text(text)
+    line = next(n for n, row in enumerate(text.splitlines(), 1) if row.endswith(f",{word}"))
+    with pytest.raises(UserError, match=f"list.csv:{line}: fold: unknown value '{word}'"):
+        rows_of(folder, "table", **miniatures.OWN_COLUMNS)
+
+
+@pytest.mark.parametrize("nothing", ["-", "none", "NaN", "unknown", "N/A", " "])
+def test_what_stands_for_nothing_in_a_table_is_not_one_speaker_or_engine(tmp_path, nothing):
+    folder = miniatures.own_table(tmp_path)
+    text = (
+        (folder / "list.csv").read_text().replace(",1,a,-,", f",1,{nothing},-,").replace(",0,,tts0,", f",0,,{nothing},")
+    )
+    (folder / "list.csv").write_text(text)
+    _, rows, _ = rows_of(folder, "table", **miniatures.OWN_COLUMNS)
+    assert rows["r0"]["speaker"] is None and rows["s0"]["attack"] is None
+
+
+@pytest.mark.parametrize("word", ["bonafide", "Bona-Fide", "real", "genuine"])
+def test_a_fake_voice_by_no_engine_but_a_person_is_an_error(tmp_path, word):
+    folder = miniatures.own_table(tmp_path)
+    (folder / "list.csv").write_text((folder / "list.csv").read_text().replace(",tts0,", f",{word},"))
+    with pytest.raises(UserError, match=f"list.csv:3: attack '{word}' of a fake voice"):
+        rows_of(folder, "table", **miniatures.OWN_COLUMNS)
+
+
+@pytest.mark.parametrize("place", ["LA-keys-stage-1/keys/CM", "keys/CM", "ASVspoof2021_LA_eval/keys/CM"])
+def test_keys_of_the_first_stage_are_found_where_they_unpack(tmp_path, place):
+    folder = miniatures.asvspoof2021_la(tmp_path)
+    (table,) = folder.rglob("trial_metadata.txt")
+    (folder / place).mkdir(parents=True)
+    table.rename(folder / place / table.name)
+    _, rows, corpus = rows_of(folder, "asvspoof2021_la")
+    assert sum(row["real"] is not None for row in rows.values()) == 4 and not corpus.notes
+
+
+def test_keys_without_a_track_beside_both_tracks_are_nobodys(tmp_path):
+    folder = miniatures.asvspoof2021_df(miniatures.asvspoof2021_la(tmp_path))
+    table = next(path for path in folder.rglob("trial_metadata.txt") if "LA" in path.parts)
+    (folder / "keys" / "CM").mkdir(parents=True)
+    table.rename(folder / "keys" / "CM" / table.name)
+    _, rows, _ = rows_of(folder, "asvspoof2021_la")
+    assert all(row["real"] is None for row in rows.values())
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: text.replace(",", ";"), lambda text: text.replace("file,speaker,label", '"file","speaker","label"'),
+    lambda text: text.replace("\n", "\r\n"),
+])  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_in_the_wilds_table_may_have_been_saved_again(tmp_path, change, encoding):
+    folder = miniatures.in_the_wild(tmp_path)
+    table = folder / "release_in_the_wild" / "meta.csv"
+    table.write_bytes(change(table.read_text()).encode(encoding))
+    name, rows, _ = rows_of(folder)
+    assert name == "in_the_wild" and len(rows) == 24
+
+
+def test_an_engine_that_wavefake_was_given_later_is_one_of_its_engines(tmp_path):
+    folder = miniatures.wavefake(tmp_path)
+    miniatures.voice(folder / "generated_audio" / "ljspeech_avocodo" / "LJ001-0001_gen.wav")
+    _, rows, _ = rows_of(folder)
+    assert rows["ljspeech_avocodo:LJ001-0001_gen"]["attack"] == "avocodo/ljspeech"
+
+
+def test_a_plain_folder_leaves_nothing_out_in_silence(tmp_path):
+    folder = miniatures.plain(tmp_path)
+    miniatures.voice(folder / "fake_hifigan" / "1.wav")
+    miniatures.voice(folder / "loose.wav")
+    data = (folder / "loose.wav").read_bytes()
+    for name in (b"\xb0\xa1.wav", b"new\nline.wav"):  # the first as Korean Windows names a file
+        Path(os.fsdecode(os.fsencode(folder / "real") + b"/" + name)).write_bytes(data)
+    _, rows, corpus = rows_of(folder)
+    assert len(rows) == 12
+    said = "\n".join(corpus.notes)
+    assert "2 recordings are left out, their names are not UTF-8" in said and "convmv" in said
+    assert "passed over: fake_hifigan/, loose.wav" in said
+
+
+def test_a_folder_that_may_not_be_read_is_an_error(tmp_path):
+    """As somebody else than root, who may read all."""
+    folder = miniatures.plain(tmp_path)
+    tmp_path.chmod(0o755)
+    (folder / "real" / "b").chmod(0)
+    code = (
+        "import os, sys; from pathlib import Path; from app.config import TableConfig; "
+        "from app.corpora.layouts import folder; os.seteuid(65534)\n"
+        "try: folder.LAYOUT.read(Path(sys.argv[1]), TableConfig())\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    for above in tmp_path.parents[:2]:
+        above.chmod(0o755)
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"UserError {folder}/real/b: cannot be read (Permission denied)")
+
+
+def test_half_a_character_in_json_is_told(tmp_path):
+    folder = miniatures.own_table(tmp_path)
+    (folder / "list.csv").rename(folder / "list.jsonl").write_text(
+        json.dumps({"utt": "r0", "wav": "wav/r0.wav", "target": "1", "spk": "x\ud800", "system": "-", "fold": "train"})
+    )
+    with pytest.raises(UserError, match="list.jsonl:1: 'spk' holds half a character"):
+        rows_of(folder, "table", **miniatures.OWN_COLUMNS)
+
+
+def test_columns_that_the_config_names_wrongly_are_told_together_and_no_table_is_to_be_changed(tmp_path):
+    folder = miniatures.own_table(tmp_path)
+    with pytest.raises(UserError) as caught:
+        rows_of(folder, "table", **{**miniatures.OWN_COLUMNS, "label": "targte", "speaker": "who"})
+    said = str(caught.value)
+    assert (
+        "no column for prepare.table.label ('targte'), prepare.table.speaker ('who'); it has: utt, wav, target" in said
+    )
+    assert "say in prepare.table which of them is what" in said and "rename" not in said

@@ -93,6 +93,34 @@ def test_what_the_test_shares_with_training_is_told(tmp_path):
     assert any(note.startswith("1 of 6 speakers of the test are in training too (Mark Twain)") for note in notes)
 
 
+def test_a_corpus_that_is_learnt_from_is_no_test_without_one_of_its_own(tmp_path):
+    miniatures.plain(tmp_path / "mine")
+    miniatures.asvspoof2019_la(tmp_path / "la")
+    corpora = {"mine": {"data": "mine"}, "la": {"data": "la"}}
+    said = complaint(tmp_path, prepare={"corpora": corpora}, test={"data": "mine"})
+    assert "test.data: mine is learnt from, and has no test of its own" in said
+    corpus = recordings_of(tmp_path, config(prepare={"corpora": corpora}, test={"data": "la"}))
+    assert sum(row["split"] == "test" for row in corpus.rows) == 12
+
+
+def test_what_of_its_corpus_is_not_the_test_is_told(tmp_path):
+    miniatures.asvspoof2021_la(tmp_path / "la")
+    miniatures.plain(tmp_path / "mine")
+    how = config(prepare={"corpora": {"mine": {"data": "mine"}}}, test={"data": "la"})
+    notes = recordings_of(tmp_path, how).notes
+    assert "of its 4 recordings 2 are the test; set aside: 2 extra" in notes
+    assert any("the test is la, in the layout asvspoof2021_la: key bonafide is" in note for note in notes)
+
+
+def test_a_code_of_one_asvspoof_is_not_that_of_another(tmp_path):
+    miniatures.asvspoof5(tmp_path / "five")
+    miniatures.asvspoof2021_la(tmp_path / "la")
+    how = config(prepare={"corpora": {"five": {"data": "five"}}}, test={"data": "la"})
+    corpus = recordings_of(tmp_path, how)
+    assert {row["attack"] for row in corpus.rows if row["fake"]} >= {"ASVspoof5-A05"}
+    assert not any("attacks of the test" in note for note in corpus.notes)
+
+
 @pytest.mark.parametrize("folder", ["/tmp", "../wild", "a/../../wild"])
 def test_a_corpus_that_does_not_lie_below_data_is_told_how_it_may(tmp_path, folder):
     miniatures.plain(tmp_path)

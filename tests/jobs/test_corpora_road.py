@@ -111,7 +111,7 @@ def test_noise_and_rooms_of_other_folders_are_heard_whole_groups_in_one_split(ro
     assert len(heard["noise"]) > 5 and len(heard["response"]) > 5
     assert all(known[row[key]]["split"] == row["split"] for key, found in heard.items() for row in found)
     assert any(row["noise_start"] for row in plan)
-    assert "left out, for they hold voices" in said["mix"] and "8 of speech" in said["mix"]
+    assert "left out, for they hold voices" in said["mix"] and "8 recordings of speech" in said["mix"]
 
 
 def test_what_was_read_of_noise_and_rooms_is_not_read_again(road):
@@ -136,3 +136,48 @@ def test_another_label_in_the_protocol_asks_for_prepare_again(road):
         assert done.returncode == 2 and "not the table that run road was prepared from" in done.stderr
     finally:
         table.write_text(before)
+
+
+# these leave the run with other noise
+
+
+def test_rooms_that_cannot_be_read_are_not_replaced_by_computed_ones_in_silence(road):
+    folder, _ = road
+    for number in range(5):
+        path = folder / "data" / "broken" / f"{number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"no room response")
+    config = folder / "broken.yaml"
+    config.write_text((folder / "cross.yaml").read_text().replace("[RIRS_NOISES]", "[broken]"))
+    done = call("mix", config, folder / "data", folder / "runs")
+    assert (
+        done.returncode == 2 and "mix.rir_dirs: none could be read of those for train, select, calibrate" in done.stderr
+    )
+
+
+def test_noise_that_is_there_twice_is_taken_once(road):
+    folder, _ = road
+    shutil.copytree(folder / "data" / "musan" / "noise", folder / "data" / "again", dirs_exist_ok=True)
+    config = folder / "twice.yaml"
+    text = (folder / "cross.yaml").read_text()
+    config.write_text(text.replace("noise_dirs: [musan], rir_dirs: [RIRS_NOISES]", "noise_dirs: [musan, again]"))
+    done = call("mix", config, folder / "data", folder / "runs")
+    assert done.returncode == 0 and "mix  8 of them are copies of others, and are left out" in done.stderr, done.stderr
+
+
+def test_a_recording_of_the_corpus_or_of_its_test_is_no_noise(road):
+    folder, _ = road
+    (folder / "data" / "mixed").mkdir()
+    for number in range(5):
+        shutil.copy(folder / "data" / "musan" / "noise" / "free-sound" / f"noise-free-sound-{number:04d}.wav",
+                    folder / "data" / "mixed")  # fmt: skip
+    voice = next((folder / "data" / "wild").rglob("[0-9].*"))
+    shutil.copy(voice, folder / "data" / "mixed" / "pause.wav")
+    config = folder / "voices.yaml"
+    config.write_text((folder / "cross.yaml").read_text().replace("[musan]", "[mixed]"))
+    done = call("mix", config, folder / "data", folder / "runs")
+    assert done.returncode == 2, done.stderr
+    assert (
+        "1 of their recordings are, byte for byte, recordings of this run's corpora or test (mixed:pause.wav)"
+        in done.stderr
+    )

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import re
 import shutil
 import struct
 import subprocess
@@ -56,6 +58,7 @@ def test_the_bare_command_says_in_words_what_it_heard_and_how_sure_it_is(trained
     assert "TEST_00000.ogg" in said and "fake voice:" in said and "real voice:" in said
     assert any(word in said for word in ("likely", "uncertain"))
     assert "They are independent" in said and "24 validation clips" in said and "by chance alone" in said
+    assert re.search(r"yes from \d+% on for a fake voice and \d+% on for a real voice", said)
     assert not (trained / "runs/road/scores/input").exists()  # it leaves nothing
 
 
@@ -153,6 +156,89 @@ def test_what_is_not_there_or_no_yes_or_no_is_told(trained, tmp_path):
     assert "holds no recording" in infer(trained, tmp_path / "empty").stderr
     done = bare(trained, tmp_path / "nowhere.wav")
     assert done.returncode == 2 and b"no such file or folder" in done.stderr
+
+
+KOREAN = b"\xb0\xa1.wav"  # a name as Korean Windows has it
+
+
+def test_names_that_are_not_utf8_or_would_run_in_a_spreadsheet(trained, tmp_path):
+    """The first are counted and told, the second are written so that nothing runs."""
+    data = wav(1.0)
+    for name in (b"good.wav", b"=cmd().wav", KOREAN, b"new\nline.wav"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(data)
+    (tmp_path / "talk.m4a").write_bytes(b"x")
+    done = infer(trained, tmp_path, CSV="1")
+    assert done.returncode == 0, done.stderr
+    assert [row[0] for row in csv.reader(done.stdout.splitlines())] == ["id", "./=cmd().wav", "good.wav"]
+    assert "1 other files are passed over (1 .m4a)" in done.stderr
+    assert "new\\nline.wav: unreadable: its name is not UTF-8" in done.stderr and "\\udcb0" in done.stderr
+    table = trained / "runs/road/scores/input" / f"{tmp_path.name}.windows.csv"
+    assert {row[0] for row in csv.reader(table.open(newline=""))} == {"file", "./=cmd().wav", "good.wav"}
+    done = bare(trained, "--json", tmp_path)
+    assert done.returncode == 2 and len(json.loads(done.stdout)["failed"]) == 2
+
+
+def test_one_argument_that_is_not_there_keeps_no_other_from_its_answer(trained, tmp_path):
+    (tmp_path / "good.wav").write_bytes(wav(1.0))
+    done = bare(trained, "--csv", tmp_path / "good.wav", tmp_path / "gone.wav")
+    assert done.returncode == 2 and b"gone.wav: no such file" in done.stderr
+    assert [row.split(",")[0] for row in done.stdout.decode().splitlines()] == ["id", str(tmp_path / "good.wav")]
+
+
+def test_most_of_a_folder_may_be_broken_and_the_rest_is_scored(trained, tmp_path):
+    for n in range(25):
+        (tmp_path / f"bad{n}.wav").write_bytes(b"no audio at all")
+    (tmp_path / "good.wav").write_bytes(wav(1.0))
+    for _ in range(2):  # and again, when it is done already
+        done = infer(trained, tmp_path, JSON="1")
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        assert [file["file"] for file in said["files"]] == ["good.wav"] and len(said["failed"]) == 25
+
+
+def test_a_name_that_stands_twice_in_a_list_is_told(trained, tmp_path):
+    (tmp_path / "good.wav").write_bytes(wav(1.0))
+    (tmp_path / "list.txt").write_text("good.wav\ngood.wav\n")
+    done = bare(trained, "--csv", tmp_path / "list.txt")
+    assert done.returncode == 0 and b"1 lines name what stands above them already" in done.stderr
+
+
+def test_another_python_is_told_which_to_take(tmp_path):
+    """As somebody types it who has not entered the virtual environment."""
+    words = ["/usr/bin/env", "-i", "PATH=/usr/bin:/bin", sys.executable, "-I", "-S", "-c"]
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import jobs"
+    done = subprocess.run([*words, code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "fix: .venv/bin/python -m jobs" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_two_pipes_of_one_run_do_not_meet(trained):
+    model = [sys.executable, "-m", "jobs.infer", "--config", str(trained / "road.yaml"), "--data", str(DEMO)]
+    env = {**os.environ, "INPUT": "-", "CSV": "1", "DEVICE": "cpu"}
+    both = [
+        subprocess.Popen([*model, "--runs", str(trained / "runs")], cwd=ROOT, env=env, stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]  # fmt: skip
+    for seconds, process in zip((1.0, 2.0), both, strict=True):
+        process.stdin.write(wav(seconds))
+    answers = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], answers
+    values = [out.decode().splitlines()[1] for out, _ in answers]
+    assert all(value.startswith("stdin,") for value in values) and values[0] != values[1]
+    assert not list((trained / "runs/road/scores/input").glob(".piped-*"))
+
+
+def test_a_model_of_another_version_and_a_picture_where_a_file_lies_are_told(trained, tmp_path):
+    copy = tmp_path / "mine"
+    shutil.copytree((trained / "runs/road/models/crnn").resolve(), copy)
+    told = json.loads((copy / "model.json").read_text())
+    told["config"]["train"]["new_key"] = 1
+    (copy / "model.json").write_text(json.dumps(told))
+    words = [sys.executable, "-m", "jobs.infer", "--model", str(copy), str(DEMO / "test/TEST_00001.ogg")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "another version of Moksori, which has a key train.new_key" in done.stderr
+    done = bare(trained, "--plot", DEMO / "train.csv", DEMO / "test/TEST_00001.ogg")
+    assert done.returncode == 2 and b"train.csv: not a folder" in done.stderr
 
 
 def test_a_folder_without_a_model_names_those_that_are_near(trained):

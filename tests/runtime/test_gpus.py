@@ -303,7 +303,8 @@ def test_the_fake_has_only_what_nvml_has():
 
 
 def test_wrong_hours_stop_a_job_even_without_a_gpu(take):
-    with pytest.raises(UserError, match="runtime.gpu_hours: 'night'"), take(FakeNvml(no_driver=12), gpu_hours="night"):
+    wrong = "20:00-20:00"  # what the config's pattern cannot know: hours that never come
+    with pytest.raises(UserError, match=f"runtime.gpu_hours: '{wrong}'"), take(FakeNvml(no_driver=12), gpu_hours=wrong):
         pass
 
 

@@ -49,6 +49,7 @@ def layout_of(data: Path, name: str, key: str) -> Layout:
     fitting = [layout for layout in LAYOUTS.values() if layout.fits(data)]
     if len(fitting) == 1:
         return fitting[0]
+    tables = [path.name for path in sorted(data.iterdir()) if path.suffix.lower() in table.KINDS and path.is_file()]
     if fitting:
         names = ", ".join(layout.name for layout in fitting)
         raise UserError(f"{data}: fits several layouts: {names}", f"say which: {key}: {fitting[0].name}")
@@ -59,10 +60,11 @@ def layout_of(data: Path, name: str, key: str) -> Layout:
         for layout in LAYOUTS.values()
         if layout.fits(place)
     ]
+    own = [f"is {tables[0]} a table of your own? then {key}: table, and its columns"] if tables else []
     known = "\n".join(f"    {layout.name}: {layout.holds}" for layout in LAYOUTS.values())
     raise UserError(
         f"{data}: fits no layout that is known (found: {_seen(data)})",
-        f"{'; '.join(below[:3]) + '; or ' if below else ''}lay it out as one of\n{known}\n  see docs/data.md",
+        "".join(f"{hint}; or " for hint in [*below[:3], *own]) + f"lay it out as one of\n{known}\n  see docs/data.md",
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.config import TableConfig
 from app.corpora.corpus import Corpus, Layout, inside
-from app.corpora.layouts.protocol import label_of, read_protocol
+from app.corpora.layouts.protocol import engine_named, label_of, read_protocol
 from app.corpora.manifest import recording
 from app.errors import UserError
 from app.runtime.rows import Rows
@@ -45,7 +45,7 @@ def _read(folder: Path, how: TableConfig) -> Corpus:
                     label=label_of(row),
                     split=split,
                     speaker=row["speaker"],
-                    attack=row["attack"],
+                    attack=engine_named(row["attack"], "LA"),
                     language="en",
                 )
             )

@@ -2,7 +2,7 @@
 
     ASVspoof2021_LA_eval/{ASVspoof2021.LA.cm.eval.trl.txt,flac/LA_E_9332881.flac}
     ASVspoof2021_DF_eval/..., or ASVspoof2021_DF_eval_part00/ASVspoof2021_DF_eval/flac/... to part03
-    keys/{LA,DF}/CM/trial_metadata.txt, also in LA-keys-full/ or DF-keys-full/
+    keys/{LA,DF}/CM/trial_metadata.txt, also in LA-keys-full/ or DF-keys-full/; keys/CM/... of their first stage
 
 A key's line is `speaker id codec channel attack key trim subset ...` (DF: source in place of
 channel, then vocoder and more); a bonafide one says `bonafide` as its attack too. The official
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app.config import TableConfig
 from app.corpora.corpus import EXTRA, Corpus, Layout, inside
-from app.corpora.layouts.protocol import UNKNOWN, label_of, read_protocol
+from app.corpora.layouts.protocol import UNKNOWN, engine_named, label_of, read_protocol
 from app.corpora.manifest import recording
 from app.corpora.tables import brief
 from app.errors import UserError
@@ -40,9 +40,12 @@ def _audio(folder: Path, track: str) -> list[Path]:
 
 
 def _keys(folder: Path, track: str) -> Path | None:
-    places = (folder, folder / f"{track}-keys-full", folder / f"ASVspoof2021_{track}_eval")
-    found = (place / keys / track / "CM" / "trial_metadata.txt" for place in places for keys in ("keys", "."))
-    return next((path for path in found if path.is_file()), None)
+    own = [folder / f"{track}-keys-{kind}" for kind in ("full", "stage-1")] + [folder / f"ASVspoof2021_{track}_eval"]
+    found = [place / keys / track for place in (folder, *own) for keys in ("keys", ".")]
+    # of the first stage the keys unpack without the track's name: beside that track alone they are its own
+    other = "DF" if track == "LA" else "LA"
+    found += [place / "keys" for place in ([*own] if _audio(folder, other) else [folder, *own])]
+    return next((path for place in found if (path := place / "CM" / "trial_metadata.txt").is_file()), None)
 
 
 def _read(folder: Path, how: TableConfig, track: str) -> Corpus:
@@ -78,7 +81,7 @@ def _read(folder: Path, how: TableConfig, track: str) -> Corpus:
             label=label_of(row),
             split=SUBSETS[row["subset"]],
             speaker=None if row["speaker"] == UNKNOWN else row["speaker"],
-            attack=row["attack"],
+            attack=engine_named(row["attack"], "LA"),
         )
         rows.append({**known, "codec": row["codec"]})
     return Corpus(rows, [str(table.relative_to(folder))], True, notes)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from app.config import TableConfig
 from app.corpora.corpus import Corpus, Layout, inside
-from app.corpora.layouts.protocol import UNKNOWN, label_of, read_protocol
+from app.corpora.layouts.protocol import UNKNOWN, engine_named, label_of, read_protocol
 from app.corpora.manifest import recording
 from app.runtime.rows import Rows
 
@@ -44,7 +44,7 @@ def _read(folder: Path, how: TableConfig) -> Corpus:
                 label=label_of(row),
                 split=split,
                 speaker=row["speaker"],
-                attack=row["attack"],
+                attack=engine_named(row["attack"], "ASVspoof5"),
                 language="en",
                 parent=None if row["codec_seed"] == UNKNOWN else row["codec_seed"],
             )

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.config import TableConfig
-from app.corpora.corpus import AUDIO, Corpus, Layout, inside
+from app.corpora.corpus import AUDIO, RENAME, Corpus, Layout, inside, is_plain
 from app.corpora.manifest import BONAFIDE, recording
+from app.corpora.tables import brief
+from app.errors import UserError
 from app.runtime.rows import Rows
 
 LABELS = {
@@ -44,9 +46,9 @@ def _fits(folder: Path) -> bool:
 
 
 def _read(folder: Path, how: TableConfig) -> Corpus:
-    rows, passed, named = Rows(), Counter[str](), False
+    rows, passed, named, odd = Rows(), Counter[str](), False, list[str]()
     for part, label, split in _parts(folder):
-        for above, folders, names in os.walk(part):
+        for above, folders, names in os.walk(part, onerror=_cannot):
             folders.sort()
             for link in (path for name in folders if (path := Path(above, name)).is_symlink()):  # os.walk stays out
                 inside(folder, str(link.relative_to(folder)), str(part))
@@ -54,7 +56,10 @@ def _read(folder: Path, how: TableConfig) -> Corpus:
             for name in sorted(names):
                 path = Path(above, name)
                 if path.suffix.lower() not in AUDIO:
-                    passed[path.suffix or path.name] += 1
+                    passed[brief(path.suffix or path.name)] += 1
+                    continue
+                if not is_plain(str(path)):
+                    odd.append(brief(name))
                     continue
                 within = path.relative_to(part).parts[:-1]
                 named |= bool(within)
@@ -70,10 +75,37 @@ def _read(folder: Path, how: TableConfig) -> Corpus:
                 )
                 rows.append(row)
     notes = []
+    if odd:
+        notes.append(
+            f"{folder}: {len(odd)} recordings are left out, their names are not UTF-8 or hold control characters "
+            f"({', '.join(odd[:3])}); {RENAME}"
+        )
+    if beside := _beside(folder):
+        notes.append(
+            f"{folder}: neither real nor fake by their names, and passed over: {brief(', '.join(beside), 200)}"
+        )
     if passed:
         kinds = ", ".join(f"{count} {kind}" for kind, count in passed.most_common(5))
         notes.append(f"{folder}: {sum(passed.values())} entries are passed over, no audio by their names: {kinds}")
     return Corpus(rows, [], named, notes)
+
+
+def _beside(folder: Path) -> list[str]:
+    """Folders and audio that none of the names tells, at the top and within the parts."""
+    found = []
+    for place in [
+        folder,
+        *(part for part in sorted(folder.iterdir()) if part.name.lower() in SPLITS and part.is_dir()),
+    ]:
+        for path in sorted(place.iterdir()):
+            known = path.name.lower() in LABELS or (place == folder and path.name.lower() in SPLITS)
+            if not known and (path.is_dir() or path.suffix.lower() in AUDIO):
+                found.append(brief(str(path.relative_to(folder))) + "/" * path.is_dir())
+    return found
+
+
+def _cannot(error: OSError) -> None:
+    raise UserError(f"{error.filename}: cannot be read ({error.strerror})", "give yourself the right to that folder")
 
 
 LAYOUT = Layout(

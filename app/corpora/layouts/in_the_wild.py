@@ -11,7 +11,7 @@ from pathlib import Path
 from app.config import TableConfig
 from app.corpora.corpus import Corpus, Layout, inside
 from app.corpora.manifest import BONAFIDE, recording
-from app.corpora.tables import choice, read_table
+from app.corpora.tables import choice, head_of, read_table
 from app.runtime.rows import Rows
 
 LABELS = {"bona-fide": (0, 1), "spoof": (1, 0)}
@@ -21,10 +21,8 @@ HEAD = ["file", "speaker", "label"]
 def _root(folder: Path) -> Path | None:
     for place in (folder, folder / "release_in_the_wild"):
         table = place / "meta.csv"
-        if table.is_file() and not (place / "train.csv").exists():
-            with table.open("rb") as file:
-                if file.readline(200).removeprefix(b"\xef\xbb\xbf").strip() == ",".join(HEAD).encode():
-                    return place
+        if table.is_file() and not (place / "train.csv").exists() and head_of(table, HEAD) == HEAD:
+            return place
     return None
 
 

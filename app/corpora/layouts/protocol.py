@@ -1,5 +1,6 @@
 """Protocols as ASVspoof publishes them: lines of words parted by spaces, no head, one recording a line."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -35,6 +36,11 @@ def read_protocol(path: Path, columns: Sequence[str], more: bool = False) -> Ite
             if "key" in row:
                 _check_attack(path, line, row)
             yield line, row
+
+
+def engine_named(attack: str, years: str) -> str:
+    """A05 of one ASVspoof is another engine than A05 of another; years: whose code it is."""
+    return f"{years}-{attack}" if re.fullmatch(r"A\d\d", attack) else attack
 
 
 def label_of(row: Row) -> tuple[int, int]:

@@ -18,7 +18,6 @@ from app.runtime.rows import Rows
 
 SETS = {"ljspeech": ("LJSpeech", "en"), "jsut": ("JSUT", "ja")}
 SPOKEN = "common_voices_prompts_from_conformer_fastspeech2_pwg_ljspeech"  # from texts, not from recordings
-ENGINES = r"melgan|melgan_large|multi_band_melgan|full_band_melgan|hifiGAN|parallel_wavegan|waveglow"
 REAL = {"LJSpeech-1.1/wavs": "ljspeech", "jsut_ver1.1/basic5000/wav": "jsut"}
 
 
@@ -27,7 +26,7 @@ def _folders(folder: Path) -> list[tuple[Path, str, str]]:
     found = []
     for root in (folder, folder / "generated_audio"):
         for place in sorted(root.iterdir()) if root.is_dir() else []:
-            match = re.fullmatch(rf"(ljspeech|jsut)_({ENGINES})", place.name)
+            match = re.fullmatch(r"(ljspeech|jsut)_(\w+)", place.name)  # others added engines since
             if match and place.is_dir():
                 found.append((place, match[1], match[2]))
             elif place.name == SPOKEN and place.is_dir():
