@@ -23,7 +23,7 @@ from jobs.models import chosen_model, scored_stage, trained_models
 from jobs.reporting import report_of
 from jobs.terminal import table
 
-VERSION = 1  # raised when the numbers or the report change
+VERSION = 2  # raised when the numbers or the report change
 FEW_CLIPS = 200  # below, a score is said to prove nothing
 
 
@@ -103,7 +103,7 @@ def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
     return {
         "version": VERSION,
         "weights": model["weights_sha256"],
-        "temperature": model["temperature"],
+        "calibration": model["calibration"],
         "models": [m["weights_sha256"] for m in trained_models(run)],
         "evaluate": run.config.evaluate.model_dump(mode="json"),
         "labels": answers if looks else _answers_lie_there(run),
@@ -112,10 +112,10 @@ def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
 
 
 def _validation(run: Run, model: dict[str, Any], extracted: Path) -> list[Any]:
-    """Both halves: *select* chose epoch and model, *calibrate* fitted the temperatures; neither saw training."""
+    """Both halves: *select* chose epoch and model, *calibrate* fitted the calibration; neither saw training."""
     import numpy as np
 
-    from app.scoring.calibration import apply_temperature
+    from app.scoring.calibration import NONE, Calibration, apply_calibration
 
     known = {row["id"]: row for row in rows_of(extracted)}
     with (Path(model["folder"]) / "valid.csv").open(encoding="utf-8", newline="") as file:
@@ -131,9 +131,10 @@ def _validation(run: Run, model: dict[str, Any], extracted: Path) -> list[Any]:
                 split,
                 [row["id"] for row in mine],
                 [[row["fake"], row["real"]] for row in facts],
-                apply_temperature(logits, model["temperature"]),
-                apply_temperature(logits, [1.0, 1.0]),
+                apply_calibration(logits, Calibration.from_json(model["calibration"])),
+                apply_calibration(logits, NONE),
                 {key: [row[key] for row in facts] for key in ("state", "attack", "language")},
+                model,
             )
         )
     return found
@@ -165,7 +166,8 @@ def _test(run: Run, model: dict[str, Any]) -> Any:
     ids = [row["id"] for row in rows]
     values = [scores[id] for id in ids]
     targets = [[row["fake"], row["real"]] for row in rows]
-    return _evaluation(run.config, "test", ids, targets, values, None, {k: v for k, v in details.items() if any(v)})
+    kept = {k: v for k, v in details.items() if any(v)}
+    return _evaluation(run.config, "test", ids, targets, values, None, kept, model)
 
 
 def _evaluation(
@@ -176,7 +178,9 @@ def _evaluation(
     scores: Any,
     uncalibrated: Any,
     details: dict[str, list[Any]],
+    model: dict[str, Any],
 ) -> Any:
+    from app.scoring.decisions import from_json
     from app.scoring.evaluation import evaluate_scores
 
     how = config.evaluate
@@ -188,6 +192,7 @@ def _evaluation(
             scores,
             uncalibrated=uncalibrated,
             details=details,
+            thresholds=from_json(model["thresholds"]),
             bins=how.ece_bins,
             resamples=how.bootstrap,
             seed=config.seed,

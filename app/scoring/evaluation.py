@@ -1,12 +1,14 @@
 """All that is said about the scores of one data set, put together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from numpy.typing import ArrayLike
 
 from app.scoring.bootstrap import Interval, bootstrap_interval
 from app.scoring.curves import Reliability, Roc, reliability_curves, roc_curves
+from app.scoring.decisions import Decision, Threshold, decisions
+from app.scoring.detection import SingleVoice, single_voice
 from app.scoring.ece import EceFloor, ece_floor
 from app.scoring.floors import Floor, floors
 from app.scoring.metrics import Score, official_score, partial_score
@@ -25,10 +27,12 @@ class Evaluation:
     ece_floor: EceFloor
     floors: tuple[Floor, ...] = ()
     rocs: tuple[Roc, ...] = ()
-    before: tuple[Reliability, ...] = ()  # without temperature; () if not known
+    before: tuple[Reliability, ...] = ()  # without calibration; () if not known
     after: tuple[Reliability, ...] = ()
     slices: tuple[SliceTable, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    single: SingleVoice | None = None
 
 
 def evaluate_scores(
@@ -39,16 +43,16 @@ def evaluate_scores(
     *,
     uncalibrated: ArrayLike | None = None,
     details: Mapping[str, Sequence[object]] | None = None,
+    thresholds: Iterable[Threshold] = (),
     bins: int = 10,
     resamples: int = 500,
     seed: int = 0,
 ) -> Evaluation:
     """Everything the report shows of one data set.
 
-    clips: ids; labels, scores, uncalibrated (the scores before temperature):
-    (clips, 2), columns (fake, real). details: column -> a value a clip, for the
-    slices. What one class alone leaves undefined is nan. Raises ValueError on
-    wrong shapes, values or lengths.
+    clips: ids; labels, scores, uncalibrated (the scores before calibration): (clips, 2), columns (fake, real).
+    details: column -> a value a clip, for the slices; its `state` tells which clips have one voice. thresholds: of the
+    model. What one class alone leaves undefined is nan. Raises ValueError on wrong shapes, values or lengths.
     """
     return Evaluation(
         name=name,
@@ -62,4 +66,6 @@ def evaluate_scores(
         after=tuple(reliability_curves(labels, scores, bins)),
         slices=tuple(slice_tables(labels, scores, details or {})),
         mistakes=tuple(worst_mistakes(clips, labels, scores)),
+        decisions=tuple(decisions(labels, scores, thresholds)),
+        single=single_voice(labels, scores, (details or {}).get("state", [None] * len(clips))),
     )

@@ -65,7 +65,7 @@ def roc_figure(curves: Sequence[Roc], alt: str) -> str:
 
 
 def reliability_figure(before: Reliability | None, after: Reliability, alt: str) -> str:
-    """Share of positives against mean score, before and after temperature; bars are shares of the clips."""
+    """Share of positives against mean score, before and after calibration; bars are shares of the clips."""
 
     def draw(ax: Axes) -> None:
         colour = COLOUR[after.column]

@@ -8,7 +8,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.runtime.files import replacing
 from app.scoring.evaluation import Evaluation
-from app.scoring.report_parts import Training, curve_panels, slice_cells, terms_table, training_panels
+from app.scoring.report_parts import (
+    Training,
+    curve_panels,
+    decision_table,
+    single_table,
+    slice_cells,
+    terms_table,
+    training_panels,
+)
 from app.scoring.table import Table, duration, number
 
 SCALE_END = 0.5  # right end of the score scale; what scores worse sits at it
@@ -16,11 +24,11 @@ SCALE_END = 0.5  # right end of the score scale; what scores worse sits at it
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One trained model. temperature: (fake, real)."""
+    """One trained model. calibration: (fake, real), in words."""
 
     name: str
     select_score: float | None
-    temperature: tuple[float, float] | None
+    calibration: tuple[str, str] | None
     seconds: float | None
     chosen: bool = False
 
@@ -79,6 +87,8 @@ def render(report: Report) -> str:
         curves=curve_panels(report.evaluations),
         slices=slice_cells(report.evaluations),
         terms=terms_table(report.evaluations),
+        decisions=decision_table(report.evaluations),
+        single=single_table(report.evaluations),
     )
 
 

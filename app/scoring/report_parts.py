@@ -49,6 +49,40 @@ def terms_table(evaluations: Sequence[Evaluation]) -> Table:
     )
 
 
+def decision_table(evaluations: Sequence[Evaluation]) -> Table | None:
+    """Each threshold on each data set; None where there are none."""
+    rows: list[list[Cell]] = [
+        [d.threshold.column, d.threshold.rule, d.threshold.p, e.name, d.hits, d.false_alarms]
+        for e in evaluations
+        for d in e.decisions
+    ]
+    if not rows:
+        return None
+    return Table(
+        "Yes or no",
+        ["voice", "threshold by", "p at least", "data set", "hits", "false alarms"],
+        sorted(rows, key=lambda row: (row[0], row[1] != "EER", row[1])),
+        "Thresholds were chosen on calibrate; what they do on the other data sets is what to expect of them. Hits:"
+        " share of the clips with such a voice that are called so; false alarms: of those without.",
+    )
+
+
+def single_table(evaluations: Sequence[Evaluation]) -> Table | None:
+    """Clips with one voice; None where there are none."""
+    rows: list[list[Cell]] = [
+        [e.name, e.single.clips, e.single.eer, e.single.min_dcf, e.single.cllr] for e in evaluations if e.single
+    ]
+    if not rows:
+        return None
+    return Table(
+        "One voice: real or fake?",
+        ["data set", "clips", "EER", "minDCF", "Cllr, bits"],
+        rows,
+        "As the ASVspoof challenges measure it: minDCF with a spoof in 20 and false acceptances ten times as dear as"
+        " misses, Cllr of the probabilities as they are. 1 is no better than a constant answer, 0 is perfect.",
+    )
+
+
 def slice_cells(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[Table]]]:
     """Data set -> its slice tables as tables of cells; without any, it is left out."""
     columns = ["clips", "p_fake", "p_real", "AUC fake", "AUC real", "EER fake", "EER real"]

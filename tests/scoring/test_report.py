@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from app.scoring.decisions import thresholds_of
 from app.scoring.evaluation import evaluate_scores
 from app.scoring.report import JobRow, ModelRow, Report, render, write_report
 from app.scoring.slices import STATES
@@ -62,7 +63,10 @@ def evaluation(name: str = "test", n: int = 120, seed: int = 0):
     }
     sigmoid = [1 / (1 + np.exp(-logits * scale)) for scale in (1, 3)]
     clips = [f"{HOSTILE}{i}" for i in range(n)]
-    return evaluate_scores(name, clips, labels, sigmoid[0], uncalibrated=sigmoid[1], details=details, resamples=40)
+    return evaluate_scores(
+        name, clips, labels, sigmoid[0], uncalibrated=sigmoid[1], details=details, resamples=40,
+        thresholds=thresholds_of(labels, sigmoid[0]),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +87,8 @@ def full() -> Report:
         evaluations=(evaluation("select", 300, 1), evaluation(f"test {HOSTILE}", 24, 2)),
         notes=("24 clips prove nothing.",),
         models=(
-            ModelRow("pooled_logistic", 0.21, (1.2, 0.9), 2.5),
-            ModelRow(HOSTILE, 0.16, (2.34, 1), 500.0, chosen=True),
+            ModelRow("pooled_logistic", 0.21, ("T 1.20", "none"), 2.5),
+            ModelRow(HOSTILE, 0.16, ("0.43 z + 0.10", HOSTILE), 500.0, chosen=True),
         ),
         training={f"crnn {HOSTILE}": epochs, "pooled_logistic": []},
         audit=("Length alone predicts the label: AUC 0.91.",),
@@ -148,12 +152,20 @@ def test_numbers_are_the_evaluations(full, text):
         "24 clips prove nothing.",
         "38,800",
         "8 min 20 s",
-        "2.34, 1.00",
+        "0.43 z + 0.10; ",
         "100.0",
         "drawn by mix.states",
         "–",
     ):
         assert words_of_it in words
+
+
+def test_thresholds_and_clips_with_one_voice_have_their_tables(full, text):
+    words = Page(text).words
+    assert "Yes or no" in words and "1% false alarms" in words and "One voice: real or fake?" in words
+    for e in full.evaluations:
+        assert number(e.single.min_dcf) in words and number(e.single.cllr) in words
+        assert all(number(d.hits) in words and number(d.threshold.p) in words for d in e.decisions)
 
 
 def test_the_same_report_is_the_same_bytes(full, text):
