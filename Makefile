@@ -9,13 +9,13 @@ export GPU GPUS MAX_GPUS RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE
 
 JOBS := prepare denoise mix extract train infer evaluate
 .PHONY: help demo all $(JOBS) config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
-  test test-pins test-containers chaos fuzz profile bench bench-scaling bench-memory bench-polite lint lock has-python setup setup-dev
+  test test-pins test-containers chaos fuzz profile bench bench-scaling bench-memory bench-train bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
 help: ## this list
 	@echo "Moksori: does a recording hold a fake voice, a real voice, both or neither?"
 	@echo "make TARGET [CONFIG=configs/x.yaml] [RUN=name] [DATA=corpus] [RUNS=folder] [WORKERS=n] [DEVICE=cpu|cuda] [INPUT=...] [FINAL=1]"
-	@echo "DETACH=1 gives jobs that outlive the login; GPU=wait waits for a free one, MAX_GPUS=n"
+	@echo "DETACH=1 gives jobs that outlive the login; GPU=wait waits for a free GPU, GPUS=2 trains on two"
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 demo: has-python ## the whole road on the recordings that ship with the project (2 free cores: 1 to 2 minutes)
@@ -101,6 +101,9 @@ bench-scaling: setup-dev ## does a clip cost the same with 1, 2, 4 workers and a
 
 bench-memory: setup-dev ## does memory stay flat, from 500 to 10,000 clips
 	@$(VENV) -m bench.memory
+
+bench-train: setup-dev ## a training step: waiting for data, the RNN without packing, two processes, its floor
+	@$(VENV) -m bench.training
 
 bench-polite: setup-dev ## how much a neighbour on this machine is slowed by our jobs
 	@$(VENV) -m bench.polite

@@ -1,7 +1,10 @@
 """The only place that knows which torch is there and what it runs on. Holds from torch 2.0.1 to 2.11."""
 
 import re
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -29,6 +32,7 @@ _LOST_WORDS = re.compile(
     r"GPU is lost|fallen off the bus|GPU requires (reset|restart)|device.lost",
     re.IGNORECASE,
 )
+_caps: dict[int, float] = {}  # of each GPU, the share of its memory that we let torch take
 _MEMORY_CODE = 2  # cudaErrorMemoryAllocation
 _MEMORY_WORDS = re.compile(
     r"CUDA out of memory|CUDA error: out of memory|Cuda failure.*out of memory|"
@@ -102,8 +106,58 @@ def cap_memory(device: torch.device, share_of_free: float) -> float | None:
     free, total = torch.cuda.mem_get_info(index)
     ours = free + torch.cuda.memory_reserved(index)  # what torch holds already counts as free for us
     bytes_allowed = share_of_free * ours
-    torch.cuda.set_per_process_memory_fraction(min(1.0, bytes_allowed / total), index)
+    _caps[index] = min(1.0, bytes_allowed / total)
+    torch.cuda.set_per_process_memory_fraction(_caps[index], index)
     return bytes_allowed / 1e9
+
+
+def free_on(device: torch.device) -> float:
+    """Bytes that we may still take on a GPU: of what is free there, within our cap (cap_memory)."""
+    free, total = torch.cuda.mem_get_info(device)
+    index = torch.cuda.current_device() if device.index is None else device.index
+    cap = _caps.get(index, 1.0) * total - torch.cuda.memory_allocated(index)
+    return min(cap, free + torch.cuda.memory_reserved(index) - torch.cuda.memory_allocated(index))
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is fast there: on GPUs from Ampere on."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """Matrix products and convolutions in `dtype`. On a CPU torch before 2.3 knows bfloat16 alone."""
+    context: AbstractContextManager[Any] = torch.autocast(device.type, dtype)
+    return context
+
+
+def in_full(device: torch.device) -> AbstractContextManager[Any]:
+    """Within an autocast: not here."""
+    context: AbstractContextManager[Any] = torch.autocast(device.type, enabled=False)
+    return context
+
+
+def grad_scaler(device: torch.device) -> Any:
+    """torch's GradScaler; None where this torch has none for the device (a CPU, before 2.3)."""
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler(device.type)
+    return torch.cuda.amp.GradScaler() if device.type == "cuda" else None
+
+
+def adamw(parameters: Iterable[torch.nn.Parameter], rate: float, decay: float) -> torch.optim.AdamW:
+    """AdamW, in one kernel where the parameters lie on a GPU."""
+    learnt = list(parameters)
+    return torch.optim.AdamW(learnt, rate, weight_decay=decay, fused=learnt[0].is_cuda or None)
+
+
+def compile_in_place(model: torch.nn.Module) -> None:
+    """Its calls are compiled from now on. UserError where this torch cannot do that with this Python."""
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version < (2, 2):
+        raise UserError(
+            f"train.compile: torch {torch.__version__} does not compile models with this Python",
+            "train.compile: false, or a newer pin (`make doctor`)",
+        )
+    model.compile(dynamic=False)
 
 
 def use_threads(count: int) -> None:

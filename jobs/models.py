@@ -46,4 +46,4 @@ def scored_stage(run: Run, model: dict[str, Any], features: Path) -> Path:
 
 
 def model_mark(model: dict[str, Any]) -> list[Any]:
-    return [model["weights_sha256"], model["temperature"]]
+    return [model["weights_sha256"], model["calibration"]]

@@ -1,5 +1,6 @@
 """Trains the models of the ladder, quickest first; keeps the best epoch on *select*, calibrates on *calibrate*."""
 
+import contextlib
 import csv
 import io
 import sys
@@ -15,10 +16,13 @@ from app.runtime.run import Run, job_main
 from jobs.chain import model_spec, need
 from jobs.models import model_folder
 from jobs.terminal import table
+from jobs.training import processes_for, trainer_of
 
 
 def train(run: Run) -> None:
     """Trains the models of the ladder, quickest first; the best epoch on *select* is kept."""
+    from app.scoring.calibration import Calibration
+
     extracted = need(run, "extract")
     found = []
     for name in run.config.train.models:
@@ -27,7 +31,7 @@ def train(run: Run) -> None:
         if ready:
             desk.say(f"done already: score {ready['select']['select_score']:.4f} on select  ({desk.folder})")
         else:
-            with at_work(desk, gpu=True):
+            with at_work(desk, gpus=run.config.runtime.max_gpus):
                 write_json(desk.folder / "train.json", model_spec(run, name))
                 ready = _train_one(run, desk, name, extracted)
         point_link(desk.folder.with_name(name), Path(desk.folder.name))  # models/NAME: the one of this config
@@ -40,8 +44,8 @@ def train(run: Run) -> None:
                 "select score": m["select"]["select_score"],
                 "select AUC": m["select"]["select_auc"],
                 "best epoch": m["best_epoch"],
-                "temperature fake": m["temperature"][0],
-                "temperature real": m["temperature"][1],
+                "calibration fake": Calibration.from_json(m["calibration"]).words[0],
+                "calibration real": Calibration.from_json(m["calibration"]).words[1],
                 "seconds": round(m["seconds"]),
             }
             for m in found
@@ -61,14 +65,12 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
 
     from app.compat import device_within, use_threads
     from app.features.store import Features
+    from app.learning.checkpoint import load_checkpoint, progress_in
     from app.learning.fit import fit_in_closed_form
-    from app.learning.loop import Trainer
     from app.learning.lost import leaving_a_lost_gpu
     from app.learning.selection import targets_of
     from app.models.registry import build
 
-    device = device_within(run.config.runtime.device, run.config.runtime.gpu_memory_share)
-    use_threads(run.workers)
     folder, how = desk.folder, run.config.train
     splits = {split: Features(extracted, (split,)) for split in ("train", "select", "calibrate")}
     for split, data in splits.items():
@@ -79,58 +81,101 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
                     "give mix.states a share of clips with and without such a voice, or plan more clips",
                 )
     desk.status.update(clips=len(splits["train"]))
-    desk.say(f"on {device}: " + ", ".join(f"{len(data)} {split}" for split, data in splits.items()) + " clips")
     torch.manual_seed(run.config.seed)
     model = build(name, run.config)
-    # weights, best weights and two moments, the draft of each beside it while it is replaced, and best.safetensors
-    check_room(folder, 10 * sum(p.numel() * p.element_size() for p in model.parameters()), desk.label)
-    train_on, select_on = splits["train"], splits["select"]
+    # weights, average, best weights and two moments, the draft of each while it is replaced, and best.safetensors
+    check_room(folder, 12 * sum(p.numel() * p.element_size() for p in model.parameters()), desk.label)
+    fits = getattr(model, "trains_in_closed_form", False)
+    count = 1 if fits else processes_for(run.config, len(desk.gpus.gpus))
+    if count > 1:  # before CUDA begins here: its memory is theirs
+        desk.say(f"on {count} {'GPUs' if desk.gpus.gpus else 'processes of the CPU'}: {_sizes(splits)}")
+        _train_together(run, desk, name, extracted, count)
+    device = device_within(run.config.runtime.device, run.config.runtime.gpu_memory_share)
+    use_threads(run.workers)
     with leaving_a_lost_gpu():
-        if getattr(model, "trains_in_closed_form", False):
+        if count > 1:
+            best = load_checkpoint(folder / "best.safetensors", model)
+            progress = progress_in(folder / "last.safetensors") or best
+        elif fits:
+            desk.say(f"on the CPU: {_sizes(splits)}")
             desk.status.update(total=1, unit="fits")
+            train_on, select_on = splits["train"], splits["select"]
             progress = fit_in_closed_form(folder, model, train_on, select_on, how.batch_clips, desk.breathe)
             desk.status.update(done=1)
         else:
-            trainer = Trainer(
-                folder, model, train_on, select_on, how, run.config.seed, device, desk.say, run.stop.saving
-            )
+            desk.say(f"on {device}: {_sizes(splits)}")
+            trainer = trainer_of(run.config, name, extracted, folder, device, say=desk.say, saving=run.stop.saving)
             if trainer.progress.step:
                 desk.say(f"goes on after step {trainer.progress.step}, epoch {trainer.progress.epoch}")
             trainer.run(lambda: run.stop and run.stop.reason, _teller(desk, how.epochs), between=desk.breathe)
-            progress = trainer.progress
-        ready = _finish(desk, name, model.to(device), splits, progress, how.batch_clips)
+            progress, model = trainer.progress, trainer.learner.model
+        ready = _finish(desk, name, model.to(device).float(), splits, progress, how.batch_clips)
     score = f"{ready['select']['select_score']:.4f} on select, calibrated"
     desk.say(f"done: score {score}, after epoch {progress.best_epoch}  ({folder})")
     return ready
+
+
+def _sizes(splits: dict[str, Any]) -> str:
+    return ", ".join(f"{len(data)} {split}" for split, data in splits.items()) + " clips"
+
+
+def _train_together(run: Run, desk: Desk, name: str, extracted: Path, count: int) -> None:
+    """By `count` processes, each of which has its own GPU or its share of our cores."""
+    from app.learning.checkpoint import Progress
+    from app.runtime.crew import Crew
+
+    teller, saves = _teller(desk, run.config.train.epochs), contextlib.ExitStack()
+
+    def hear(told: dict[str, Any]) -> None:
+        if told["what"] == "say":
+            desk.say(told["line"])
+        elif told["what"] == "tell":
+            teller(Progress(told["step"], told["epoch"]), told["steps"], told["metrics"])
+        elif told["on"]:
+            saves.enter_context(run.stop.saving())
+        else:
+            saves.close()
+
+    task = {
+        "config": run.config.model_dump(mode="json"),
+        "model": name,
+        "extracted": str(extracted),
+        "folder": str(desk.folder),
+        "gpus": bool(desk.gpus.gpus),
+        "threads": max(1, run.workers // count),
+    }
+    with saves:
+        Crew("jobs.rank", count, task).run(desk.breathe, hear)
 
 
 def _finish(
     desk: Desk, name: str, model: Any, splits: dict[str, Any], progress: Any, batch_clips: int
 ) -> dict[str, Any]:
     """Calibrates the model, which has its best weights; model.json comes last and says that all is there."""
-    import numpy as np
-
     from app.features.at_once import AtOnce
     from app.learning.predict import logits_of
     from app.learning.selection import select_metrics, targets_of
-    from app.scoring.calibration import apply_temperature, fit_temperature
+    from app.scoring.calibration import apply_calibration, calibrated_logits, choose_calibration
+    from app.scoring.decisions import thresholds_of
     from app.scoring.evaluation import evaluate_scores
 
     folder, device, room = desk.folder, next(model.parameters()).device, AtOnce(batch_clips, say=desk.say)
     logits = {split: logits_of(model, splits[split], room, device, desk.breathe) for split in ("select", "calibrate")}
-    temperature = fit_temperature(logits["calibrate"], targets_of(splits["calibrate"])).tolist()
-    answers = apply_temperature(logits["select"], temperature)
+    fitted = choose_calibration(logits["calibrate"], targets_of(splits["calibrate"]), desk.run_.config.seed)
+    answers = apply_calibration(logits["select"], fitted)
+    thresholds = thresholds_of(targets_of(splits["calibrate"]), apply_calibration(logits["calibrate"], fitted))
     tried = evaluate_scores("select", [row.id for row in splits["select"].rows], targets_of(splits["select"]), answers,
                             resamples=0)  # fmt: skip
     _write_valid(folder / "valid.csv", splits, logits)
-    write_json(folder / "calibration.json", {"temperature": temperature, "clips": len(splits["calibrate"])})
+    write_json(folder / "calibration.json", {**fitted.as_json(), "clips": len(splits["calibrate"])})
     ready = {
         "name": name,
-        # as it will answer: with its temperatures
-        "select": select_metrics(logits["select"] / np.array(temperature), splits["select"]),
-        "temperature": temperature,
+        # as it will answer: calibrated
+        "select": select_metrics(calibrated_logits(logits["select"], fitted), splits["select"]),
+        "calibration": fitted.as_json(),
+        "thresholds": [threshold._asdict() for threshold in thresholds],
         "prevalence": targets_of(splits["calibrate"]).mean(0).tolist(),
-        # how far the numbers may be trusted: on *select*, whose clips fitted neither weights nor temperatures
+        # how far the numbers may be trusted: on *select*, whose clips fitted neither weights nor calibration
         "trust": {
             "clips": tried.clips,
             "ece": tried.score.ece,

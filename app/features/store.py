@@ -3,7 +3,7 @@
 A shard is as `writer.FeatureWriter` leaves it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple
@@ -18,10 +18,28 @@ from app.runtime.shards import rows_of
 
 
 class Batch(NamedTuple):
-    mel: torch.Tensor  # (clips, mels, frames) float32, dB
+    mel: torch.Tensor  # (clips, mels, frames) float32 (float16 as it lies on disk), dB
     temporal: torch.Tensor  # (clips, channels, frames) float32
     frames: torch.Tensor  # (clips,) int64: frames of sound
     targets: torch.Tensor  # (clips, 2) float32: (fake, real); NaN where unknown
+    padded: bool = True  # whether some clip has padding; known here, so that no model must ask the GPU
+
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
+        """`change` of each of its tensors, whose first dimension is the clips."""
+        mel, temporal, frames, targets, padded = self
+        return Batch(change(mel), change(temporal), change(frames), change(targets), padded)
+
+    def part(self, first: int, clips: int) -> "Batch":
+        """Some neighbouring clips of it, as views."""
+        return self.each(lambda values: values[first : first + clips])
+
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "Batch":
+        """There, numbers as `dtype`; from pinned memory without waiting for it."""
+        return self.each(
+            lambda values: values.to(device, non_blocking=True).to(
+                dtype if values.is_floating_point() else values.dtype
+            )
+        )
 
 
 class Window(NamedTuple):
@@ -56,15 +74,26 @@ class Features:
         return len(self.rows)
 
     def batch(self, numbers: NDArray[np.int64]) -> Batch:
+        return self.stored_batch(numbers).to(torch.device("cpu"))
+
+    def stored_batch(self, numbers: NDArray[np.int64]) -> Batch:
+        """As it lies on disk, the mel map in float16: half of the bytes, where it is yet to travel."""
+        if not len(numbers):
+            return self.stored_batch(np.arange(1)).part(0, 0)
         rows = [self.rows[n] for n in numbers]
         mel, temporal, frames = zip(*(self._read(row) for row in rows), strict=True)
         targets = [[np.nan if label is None else label for label in (row.fake, row.real)] for row in rows]
         return Batch(
-            torch.from_numpy(np.stack(mel).astype(np.float32)),
+            torch.from_numpy(np.stack(mel)),
             torch.from_numpy(np.stack(temporal)),
             torch.tensor(frames, dtype=torch.int64),
             torch.tensor(targets, dtype=torch.float32),
+            bool(min(frames) < mel[0].shape[-1]),
         )
+
+    def clip_bytes(self) -> int:
+        """What one clip of a stored_batch takes."""
+        return sum(values[:1].nbytes for values in self.stored_batch(np.arange(1))[:4])
 
     def batches(self, size: int) -> Iterator[tuple[NDArray[np.int64], Batch]]:
         """In order, `size` at a time."""

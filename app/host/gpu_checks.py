@@ -66,6 +66,7 @@ def pin_rows(found, wanted=None):
     yield note, "cuda", "%s, torch %s: %s%s" % (pin, read_pins()[pin]["torch"], why, was), ""
     beside = [gpu for gpu in small(found) if why_not(pin, found["driver"], [gpu.get("compute_cap", "")])]
     for gpu in beside:
-        others = ",".join(one["index"] for one in found["gpus"] if one not in beside)
+        others = [one["index"] for one in found["gpus"] if one not in beside]
+        named = ",".join(others) + "," * (len(others) == 1)  # a number alone would be how many
         text = "GPU %s %s is not run by %s" % (gpu["index"], gpu["name"], pin)
-        yield "note", "cuda", text, "GPUS=%s in .env keeps jobs to the others" % others
+        yield "note", "cuda", text, "GPUS=%s in .env keeps jobs to the others" % named

@@ -1,8 +1,8 @@
-"""Training state in one safetensors file, replaced whole: weights, optimizer, best weights, progress and its history.
+"""Training state in one safetensors file, replaced whole: weights, their average, optimizer, best weights, progress.
 
-Nothing random is stored: every draw comes from a seed and the number of the step, so
-the step is the whole state of chance. No times are stored: the same training is the
-same bytes. Nothing is unpickled.
+Nothing random is stored: every draw comes from a seed and the number of the step, and so
+does the learning rate: the step is the whole state of chance, of the schedule and of the
+place in an epoch. No times are stored: the same training is the same bytes. Nothing is unpickled.
 """
 
 import json
@@ -29,6 +29,7 @@ class Progress:
     best_score: float = float("inf")  # on select, lower is better
     best_epoch: int = 0
     loss_sum: float = 0.0  # over the clips of the unfinished epoch
+    scale: dict[str, Any] = field(default_factory=dict)  # of float16's losses
     history: list[dict[str, Any]] = field(default_factory=list)  # metrics of each epoch done
 
     def behind(self, other: "Progress | None") -> bool:
@@ -41,10 +42,12 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer | None,
     progress: Progress,
     best: Weights | None = None,
+    average: nn.Module | None = None,
 ) -> None:
-    """best: the best weights so far, where they are to be kept beside the model's own."""
+    """best: the best weights so far; average: of the weights. Where they are to be kept beside the model's own."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
+    tensors |= {f"average.{name}": value for name, value in (average.state_dict() if average else {}).items()}
     if optimizer:
         for number, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in state.items()}
@@ -60,8 +63,10 @@ def load_checkpoint(path: Path, model: nn.Module) -> Progress:
     return progress
 
 
-def load_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Progress, Weights]:
-    """Fills model and optimizer, for the training to go on; returns its progress and its best weights so far.
+def load_training(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+) -> tuple[Progress, Weights]:
+    """Fills model, optimizer and average, for the training to go on; returns progress and best weights so far.
 
     Raises as load_checkpoint does.
     """
@@ -86,6 +91,8 @@ def load_training(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer
     if lacks:
         raise _no_use(path, f"a training cannot go on from it, it lacks {lacks[0]}")
     _fill(path, model, tensors)
+    if average is not None:
+        _fill(path, average, tensors, "average.")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     return progress, best
 
@@ -115,9 +122,9 @@ def _part(tensors: Weights, prefix: str) -> Weights:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _fill(path: Path, model: nn.Module, tensors: Weights) -> None:
+def _fill(path: Path, model: nn.Module, tensors: Weights, prefix: str = "model.") -> None:
     try:
-        model.load_state_dict(_part(tensors, "model."))
+        model.load_state_dict(_part(tensors, prefix))
     except RuntimeError as error:
         raise _no_use(path, f"not of this model: {error}") from None
 

@@ -2,39 +2,41 @@
 
 Order of clips, dropout and masking are drawn from (seed, epoch) and (seed, step); the
 rate is a function of the step. So a resumed training is the unbroken one.
+
+Nothing waits for the GPU but looks at the loss, which is added up there: at saves, at the
+ends of epochs, and each LOOK_STEPS.
 """
 
-import json
 import math
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from app.compat import is_out_of_memory
 from app.config import TrainConfig
 from app.errors import Stopped, UserError
-from app.features.at_once import AtOnce, no_room, nobody
+from app.features.at_once import AtOnce, nobody
 from app.features.store import Batch, Features
-from app.learning.checkpoint import Progress, Weights, load_training, progress_in, save_checkpoint
-from app.learning.gradients import loss_with_gradients
+from app.learning.checkpoint import Progress
+from app.learning.keeping import Keeping
+from app.learning.learner import Learner
 from app.learning.lost import leaving_a_lost_gpu
-from app.learning.predict import logits_of, to_device
+from app.learning.predict import logits_of
+from app.learning.saves import SHARE
 from app.learning.selection import select_metrics
-from app.learning.stripes import hide_stripes
-from app.learning.timing import Timing
-from app.runtime.files import write_atomic
-from app.runtime.seat import worked_s
+from app.learning.stripes import draw_stripes, hide_stripes
+from app.learning.supply import Supply
+from app.learning.world import Alone, heard
 from app.runtime.seeds import seed_of
 from app.runtime.steps import step
 
 WARM_UP = 0.1  # of all steps
+LOOK_STEPS = 50  # on a GPU, between two looks whether the loss is still a number
 
 Tell = Callable[[Progress, int, dict[str, Any] | None], None]  # after each step, and with metrics after each epoch
 
@@ -59,22 +61,31 @@ class Trainer:
         device: torch.device,
         say: Callable[[str], None] = nobody,
         saving: Callable[[], AbstractContextManager[None]] = nullcontext,
+        world: Alone | None = None,
+        save_share: float = SHARE,
     ) -> None:
-        """say: gets a line when the GPU's memory asks for smaller steps. saving: entered around each save."""
-        self.folder, self.cfg, self.seed, self.device = folder, cfg, seed, device
-        self.train, self.select, self.saving = train, select, saving
-        self.steps = math.ceil(len(train) / cfg.batch_clips)  # in an epoch
-        self.model = model.to(device)
-        self.optimizer = torch.optim.AdamW(model.parameters(), cfg.learning_rate, weight_decay=cfg.weight_decay)
-        self.last = folder / "last.safetensors"
-        self.progress, self.best = Progress(), Weights()
-        if self.last.exists():
-            self.progress, self.best = load_training(self.last, model, self.optimizer)
+        """say: gets a line when the GPU's memory asks for smaller steps. saving: entered around each save.
+
+        world: the processes that train this model together; each makes a trainer, and the first one saves.
+        save_share: of the time, how much saves may take.
+        """
+        self.cfg, self.seed, self.device = cfg, seed, device
+        self.train, self.select, self.world = train, select, world or Alone()
         self.room = AtOnce(cfg.batch_clips, f"a batch stays {cfg.batch_clips} clips, in parts: ", say)
         self.room_to_validate = AtOnce(cfg.batch_clips, "validation: ", say)
-        self._timing = Timing(folder, worked_s())
-        self._saved = time.monotonic()
-        self._between_steps = True
+        self.learner = Learner(model, cfg, device, self.world, self.room)
+        self.keeping = Keeping(folder, self.learner, cfg, saving, save_share)
+        if not self.world.agree(self.progress.step):  # a shared disk shows one of them what was there before
+            raise RuntimeError(
+                f"{self.keeping.last}: not the same for all processes, here of step {self.progress.step}"
+            )
+        dtype = self.learner.precision.weights
+        self.supply = Supply(train, cfg.batch_clips, seed, device, dtype, self.world, say)
+        self._loss_sum = torch.tensor(self.progress.loss_sum, dtype=torch.float64, device=device)
+
+    @property
+    def progress(self) -> Progress:
+        return self.keeping.progress
 
     @property
     def finished(self) -> bool:
@@ -89,125 +100,119 @@ class Trainer:
         """
 
         def heed() -> None:
-            try:
-                between()
-                if reason := stop():
-                    raise Stopped(str(reason))
-            except (Stopped, UserError):
-                self._save()
-                raise
+            between()
+            if reason := stop():
+                raise Stopped(str(reason))
 
         with leaving_a_lost_gpu(rescue=self._rescue):
             if not self.progress.step:
                 self._learn_inputs(heed)
-            elif not self.progress.behind(progress_in(self.last)):
-                self._write_metrics()  # whoever was killed may have saved and not come to it
+            else:
+                self.keeping.goes_on()
             while not self.finished:
-                for batch in self._rest_of_epoch():
-                    with step("step"):
-                        self._step(batch)
-                    tell(self.progress, self.steps, None)
-                    heed()
-                    if time.monotonic() - self._saved > self.cfg.checkpoint_minutes * 60:
-                        self._save()
+                self._train_epoch(heed, tell)
                 with step("validate"):
                     metrics = self._end_epoch(heed)
-                with step("save"):
-                    self._save()
-                tell(self.progress, self.steps, metrics)
-            self._keep_best()
+                if self.finished or self.keeping.due(epoch_ends=True):
+                    self.keeping.save()
+                tell(self.progress, self.supply.steps, metrics)
+            self.keeping.keep_best(self.supply.steps)
 
     def _learn_inputs(self, heed: Callable[[], None]) -> None:
         def batches() -> Iterator[Batch]:
             for _, batch in self.train.batches(self.cfg.batch_clips):
-                yield to_device(batch, self.device)
-                heed()
+                yield batch.to(self.device, self.learner.precision.weights)
+                self._leave_if(heard(heed))
 
         with step("learn inputs"):
-            self.model.inputs.learn(batches())  # type: ignore[union-attr, operator]
+            self.learner.model.inputs.learn(batches())  # type: ignore[union-attr, operator]
+        self.learner.inputs_learnt()
 
-    def _rest_of_epoch(self) -> Iterator[Batch]:
-        """The batches still to do (none, if only the validation is), the next one read while this one is computed."""
-        order = np.random.default_rng(seed_of(self.seed, "epoch", self.progress.epoch)).permutation(len(self.train))
-        first = self.progress.step - self.progress.epoch * self.steps
-        parts = [order[n * self.cfg.batch_clips : (n + 1) * self.cfg.batch_clips] for n in range(first, self.steps)]
-        with ThreadPoolExecutor(1) as reader:
-            ahead = [reader.submit(self.train.batch, part) for part in parts[:1]]
-            for n in range(len(parts)):
-                with step("wait for a batch"):
-                    batch = ahead.pop().result()
-                ahead += [reader.submit(self.train.batch, part) for part in parts[n + 1 : n + 2]]
-                yield to_device(batch, self.device)
+    def _train_epoch(self, heed: Callable[[], None], tell: Tell) -> None:
+        """The steps that the epoch still has; none, if only its validation is left."""
+        first = self.progress.step - self.progress.epoch * self.supply.steps
+        for batch, clips in self.supply.batches(self.progress.epoch, first):
+            with step("step"):
+                self._step(batch, clips)
+            tell(self.progress, self.supply.steps, None)
+            if self.device.type == "cpu" or self.progress.step % LOOK_STEPS == 0:
+                self._look()
+            self._leave_if(heard(heed))
+            if self.keeping.due():
+                self._look()
+                self.keeping.save()
 
-    def _step(self, batch: Batch) -> None:
-        step = self.progress.step
+    def _step(self, batch: Batch, clips: int) -> None:
+        done = self.progress.step
         if self.cfg.spec_augment:
-            batch = hide_stripes(batch, np.random.default_rng(seed_of(self.seed, "stripes", step)))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.cfg.epochs * self.steps, self.cfg.learning_rate)
-        seed = seed_of(self.seed, "step", step)
-        loss = loss_with_gradients(self.model, batch, self.room, seed, self.cfg.clip_norm)
-        if not math.isfinite(loss):
-            raise UserError(
-                f"{self.folder}: the training diverged, its loss is {loss} at step {step}",
-                "lower train.learning_rate, then train again",
-            )
-        self._between_steps = False
-        try:
-            self.optimizer.step()
-        except RuntimeError as error:
-            if is_out_of_memory(error):  # half a step cannot be taken back: the last checkpoint counts
-                raise no_room("the optimizer") from None
-            raise
+            mels, frames = batch.mel.shape[1:]
+            rng = np.random.default_rng(seed_of(self.seed, "stripes", done))
+            stripes = self.world.share(draw_stripes(clips, mels, frames, rng))  # a clip's own, whoever has the clip
+            batch = hide_stripes(batch, torch.from_numpy(stripes).to(self.device, non_blocking=True))
+        rate = learning_rate(done, self.cfg.epochs * self.supply.steps, self.cfg.learning_rate)
+        seed = seed_of(self.seed, "step", done, *([self.world.rank] if self.world.rank else []))
+        loss = self.learner.step(batch, clips, done, rate, seed)
+        self._loss_sum += loss.double() * clips  # an epoch's last batch may be short
         self.progress.step += 1
-        self.progress.loss_sum += loss * len(batch.targets)  # an epoch's last batch may be short
-        self._between_steps = True
+
+    def _look(self) -> None:
+        """Waits for the GPU; raises UserError where the training has diverged."""
+        self.progress.loss_sum = float(self._loss_sum)
+        self.keeping.check()
 
     def _end_epoch(self, heed: Callable[[], None]) -> dict[str, Any]:
-        progress = self.progress
-        logits = logits_of(self.model, self.select, self.room_to_validate, self.device, between=heed)
+        self._look()
+        logits, progress = self._validate(heed), self.progress
         metrics = {
             "epoch": progress.epoch + 1,
             "train_loss": progress.loss_sum / len(self.train),
             **select_metrics(logits, self.select),
         }
         if metrics["select_score"] < progress.best_score:
-            self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+            weights = self.learner.validated.state_dict()
+            self.keeping.best = {name: value.detach().cpu().clone() for name, value in weights.items()}
             progress.best_score, progress.best_epoch = metrics["select_score"], progress.epoch + 1
         progress.epoch, progress.loss_sum = progress.epoch + 1, 0.0
+        self._loss_sum.zero_()
         progress.history.append(metrics)
         return metrics
 
-    def _save(self) -> None:
-        """Leaves the training on disk, unless another process has come further in this folder."""
-        if not self.progress.step:
-            return
-        with self.saving():
-            if not self.progress.behind(progress_in(self.last)):
-                save_checkpoint(self.last, self.model, self.optimizer, self.progress, self.best)
-                self._write_metrics()
-            self._saved = time.monotonic()
-            self._timing.note(self.progress.epoch, self.progress.step, worked_s())
+    def _validate(self, heed: Callable[[], None]) -> NDArray[np.float64]:
+        """(windows, 2) logits of *select*; each process computes its share of them."""
+        left: list[Stopped | UserError] = []
+
+        def between() -> None:
+            left.extend(filter(None, [heard(heed)]))
+            if left:
+                raise left[0]
+
+        found, mine = np.zeros((len(self.select), 2)), self.world.share(np.arange(len(self.select)))
+        model, precision = self.learner.validated, self.learner.precision
+        try:
+            found[mine] = logits_of(model, self.select, self.room_to_validate, self.device, between, mine, precision)
+        except (Stopped, UserError) as error:
+            if error not in left:
+                raise
+        self._leave_if(left[0] if left else None)
+        everybodys = torch.from_numpy(found).to(self.device)
+        self.world.sum_(everybodys)
+        return everybodys.cpu().numpy()
+
+    def _leave_if(self, left: Stopped | UserError | None) -> None:
+        """Saves and leaves where this process is told to, or one beside it."""
+        try:
+            self.world.leave_together(left)
+        except (Stopped, UserError):
+            self._save_here()
+            raise
+
+    def _save_here(self) -> None:
+        self.progress.loss_sum = float(self._loss_sum)
+        self.keeping.save()
 
     def _rescue(self) -> None:
-        if self._between_steps:  # else the weights may be halfway: the last checkpoint counts
-            self._save()
-
-    def _write_metrics(self) -> None:
-        text = "".join(f"{json.dumps(metrics)}\n" for metrics in self.progress.history)
-        path = self.folder / "metrics.jsonl"
-        if text != (path.read_text(encoding="utf-8") if path.exists() else ""):
-            write_atomic(path, text)
-
-    def _keep_best(self) -> None:
-        done, epoch = self.progress, self.progress.best_epoch
-        if not self.best:
-            raise UserError(f"{self.folder}: no epoch had a score", "lower train.learning_rate, then train again")
-        self.model.load_state_dict(self.best)
-        then = Progress(epoch * self.steps, epoch, done.best_score, epoch, history=done.history[:epoch])
-        with self.saving():
-            save_checkpoint(self.folder / "best.safetensors", self.model, None, then)
-            self._write_metrics()
+        if self.learner.whole:  # else the weights may be halfway: the last checkpoint counts
+            self._save_here()
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from app.audio.level import Waveform
 from app.audio.windows import windows_of
@@ -20,7 +21,7 @@ from app.features.writer import MEL_TYPE
 from app.learning.checkpoint import load_checkpoint
 from app.models.registry import build
 from app.runtime.files import read_json, sha256_of
-from app.scoring.calibration import apply_temperature
+from app.scoring.calibration import Calibration, apply_calibration
 
 
 class Heard(NamedTuple):
@@ -38,7 +39,8 @@ class ModelFolder:
     def __init__(self, folder: Path) -> None:
         self.told = _told(folder)
         self.name: str = self.told["name"]
-        self.config = Config.model_validate_json(json.dumps(self.told["config"]))
+        self.config = _config(folder, self.told["config"])
+        self.calibration = Calibration.from_json(self.told["calibration"])
         weights = folder / "best.safetensors"
         if not weights.exists() or sha256_of(weights) != self.told["weights_sha256"]:
             raise UserError(f"{weights}: not the weights that model.json beside it speaks of", "take the whole folder")
@@ -75,9 +77,25 @@ class ModelFolder:
             frames.append(num_frames(len(samples), rate, config.extract))
         unknown = torch.full((len(mels), 2), torch.nan)
         batch = Batch(
-            torch.from_numpy(np.stack(mels)), torch.from_numpy(np.stack(temporals)), torch.tensor(frames), unknown
+            torch.from_numpy(np.stack(mels)),
+            torch.from_numpy(np.stack(temporals)),
+            torch.tensor(frames),
+            unknown,
+            padded=min(frames) < mels[0].shape[-1],
         )
-        return apply_temperature(self.network(batch).double().numpy(), self.told["temperature"])
+        return apply_calibration(self.network(batch).double().numpy(), self.calibration)
+
+
+def _config(folder: Path, values: dict[str, Any]) -> Config:
+    try:
+        return Config.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"{folder}/model.json: of another version of Moksori, which has a key {key} ({first['msg']})",
+            "use that version, or train it anew",
+        ) from None
 
 
 def _told(folder: Path) -> dict[str, Any]:
@@ -86,6 +104,8 @@ def _told(folder: Path) -> dict[str, Any]:
         near = sorted(path.parent for path in (*folder.glob("*/model.json"), *folder.glob("models/*/model.json")))
         there = f"; there: {', '.join(map(str, near[:5]))}" if near else ""
         raise UserError(f"{folder}: no model (model.json is missing{there})", "--model RUNS/RUN/models/NAME")
-    if "config" not in told:
-        raise UserError(f"{folder}/model.json: from an older Moksori, it does not hold its config", "train it anew")
+    if not {"config", "calibration"} <= told.keys():
+        raise UserError(
+            f"{folder}/model.json: from an older Moksori, it does not hold its config or calibration", "train it anew"
+        )
     return told

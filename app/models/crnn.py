@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from app.compat import gelu
+from app.compat import gelu, in_full
 from app.features.store import Batch
 from app.models.inputs import Inputs
 
@@ -47,8 +47,10 @@ class Crnn(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """(clips, 2) logits."""
         mel, temporal, mask = self.inputs(batch)
-        padded = bool((batch.frames < mel.shape[-1]).any())
-        return self.head(torch.cat([self.look(mel, mask, padded), self.listen(temporal, mask)], -1))
+        seen = self.look(mel, mask, batch.padded)
+        with in_full(temporal.device):  # cuDNN's GRU takes float16 for bfloat16 under autocast; it is small anyway
+            heard = self.listen(temporal, mask)
+        return self.head(torch.cat([seen.to(heard.dtype), heard], -1))
 
     def look(self, mel: Tensor, mask: Tensor, padded: bool) -> Tensor:
         values = mel[:, None]

@@ -57,7 +57,7 @@ class Inputs(nn.Module):
     def _transformed(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         frames = batch.mel.shape[-1]
         sound = (torch.arange(frames, device=batch.mel.device) < batch.frames[:, None])[:, None]
-        mask = sound.float()
+        mask = sound.to(batch.mel.dtype)
         mel = _within_depth(batch.mel, sound)
         rows = [_transform(name, batch.temporal[:, k]) for k, name in enumerate(self.channels)]
         temporal = torch.stack(rows, 1)

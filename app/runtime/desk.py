@@ -123,11 +123,11 @@ class Desk:
 
 
 @contextmanager
-def at_work(desk: Desk, gpu: bool = False) -> Iterator[bool]:
+def at_work(desk: Desk, gpus: int = 0) -> Iterator[bool]:
     """One job at a time: a second is refused, naming host and progress of the first.
 
     Gives whether the lock holds (not all file systems have one). On leaving, the status says done, stopped or
-    failed. gpu: takes a GPU for the while, where there is one.
+    failed. gpus: takes so many for the while, where there are as many, and at least one where there is one.
     """
     run, settings = desk.run_, desk.run_.config.runtime
     run.stop.leave()
@@ -156,8 +156,8 @@ def at_work(desk: Desk, gpu: bool = False) -> Iterator[bool]:
     try:
         if not lock.works:
             desk.say("the locks of this disk do not work: should another job be at it, nothing is lost but time")
-        if gpu:
-            desk.gpus = _gpus_of(desk)
+        if gpus:
+            desk.gpus = _gpus_of(desk, gpus)
         yield lock.works
         desk.status.rested(desk.rested_s)
         desk.status.end("done")
@@ -179,13 +179,12 @@ def at_work(desk: Desk, gpu: bool = False) -> Iterator[bool]:
         os.close(lock.handle)
 
 
-def _gpus_of(desk: Desk) -> TakenGpus:
+def _gpus_of(desk: Desk, count: int) -> TakenGpus:
     """Taken once, and kept until the job is over: CUDA stays on the GPU where it has begun."""
     run = desk.run_
     if run.gpus is None:
-        # nothing here computes on several yet
-        one = run.config.runtime.model_copy(update={"max_gpus": 1})
-        taken = taken_gpus(run.runs, desk.label, one, wait_state=desk.waits_for, say=desk.say, leave=run.stop.leave)
+        wanted = run.config.runtime.model_copy(update={"max_gpus": count})
+        taken = taken_gpus(run.runs, desk.label, wanted, wait_state=desk.waits_for, say=desk.say, leave=run.stop.leave)
         run.gpus = run.leaving.enter_context(taken)
     return run.gpus
 

@@ -73,7 +73,7 @@ def test_where_no_pin_runs_it_is_to_be_mended_and_says_why(name, words, fix):
 def test_a_small_gpu_for_the_screen_vetoes_nothing_and_is_named():
     pin, note = rows("mixed_580")[1]
     assert pin[0] == "ok" and pin[2].startswith("cu130")
-    assert note[0] == "note" and "GPU 0 Quadro P400 is not run by cu130" in note[2] and "GPUS=1" in note[3]
+    assert note[0] == "note" and "GPU 0 Quadro P400 is not run by cu130" in note[2] and "GPUS=1, in .env" in note[3]
 
 
 def test_one_lost_among_others_is_told_beside_them():

@@ -15,6 +15,7 @@ from app.runtime.shards import commit
 MELS, FRAMES, CHANNELS = 12, 32, ("f0_hz", "voicing", "rms")
 SPLITS = {"train": 90, "select": 48, "calibrate": 30}  # 90 in batches of 16: the last one is short
 CPU = torch.device("cpu")
+ALL = float("inf")  # of a training's time may go into saves: it saves whenever one is due
 
 
 def feature_stage(stage: Path, seed: int = 0) -> Path:
@@ -63,7 +64,7 @@ def trainer(
     folder.mkdir(exist_ok=True)
     parts = (Features(stage, (split,)) for split in ("train", "select"))
     model = keys.pop("model", None) or small_crnn(dropout=keys.pop("dropout", 0.2))
-    return kind(folder, model, *parts, cfg or how(), 7, CPU, **keys)
+    return kind(folder, model, *parts, cfg or how(), 7, CPU, **{"save_share": ALL, **keys})
 
 
 def silent(*_) -> None:

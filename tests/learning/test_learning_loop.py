@@ -16,7 +16,7 @@ from app.learning.fit import fit_in_closed_form
 from app.learning.loop import learning_rate
 from app.learning.predict import logits_of
 from app.learning.selection import select_metrics
-from app.learning.stripes import HIDDEN_FRAMES, HIDDEN_MELS, STRIPES, hide_stripes
+from app.learning.stripes import HIDDEN_FRAMES, HIDDEN_MELS, STRIPES, draw_stripes, hide_stripes
 
 torch.set_num_threads(1)
 
@@ -75,7 +75,7 @@ def test_the_lowest_score_is_kept_and_patience_ends_the_training(stage, tmp_path
 
     def tell(progress, steps, metrics):
         if metrics:
-            weights.append({name: value.clone() for name, value in training.model.state_dict().items()})
+            weights.append({name: value.clone() for name, value in training.learner.model.state_dict().items()})
 
     training = trainer(stage, tmp_path / "model", how(epochs=8, batch_clips=45, patience=3))
     training.run(silent, tell)
@@ -102,7 +102,7 @@ def test_train_loss_is_the_mean_over_clips_though_the_last_batch_is_short(stage,
     everything = training.train.batch(np.arange(90))
     training._learn_inputs(silent)
     with torch.no_grad():
-        expected = F.binary_cross_entropy_with_logits(training.model(everything), everything.targets)
+        expected = F.binary_cross_entropy_with_logits(training.learner.model(everything), everything.targets)
     training.run(silent, silent)
     assert lines(tmp_path / "model")[0]["train_loss"] == pytest.approx(float(expected), abs=1e-6)
 
@@ -112,8 +112,7 @@ def test_an_epoch_sees_every_clip_once_in_an_order_of_its_own(stage, tmp_path):
     whole = training.train.batch(np.arange(90)).mel.sum((1, 2))
     orders = []
     for epoch in (0, 1):
-        training.progress.epoch, training.progress.step = epoch, epoch * training.steps
-        seen = torch.cat([batch.mel.sum((1, 2)) for batch in training._rest_of_epoch()])
+        seen = torch.cat([batch.mel.sum((1, 2)) for batch, _ in training.supply.batches(epoch, 0)])
         assert torch.equal(seen.sort().values, whole.sort().values)
         orders.append(seen)
     assert not torch.equal(*orders)
@@ -145,10 +144,15 @@ def full_batch(clips=6, mels=64, frames=300, seed=0) -> Batch:
     return Batch(mel, torch.randn(clips, 3, frames, generator=draw), torch.full((clips,), frames), torch.ones(clips, 2))
 
 
+def striped(batch: Batch, seed: int) -> Batch:
+    drawn = draw_stripes(*batch.mel.shape, np.random.default_rng(seed))
+    return hide_stripes(batch, torch.from_numpy(drawn))
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_stripes_hide_no_more_than_they_may_and_show_the_mean(seed):
     batch = full_batch()
-    shown = hide_stripes(batch, np.random.default_rng(seed))
+    shown = striped(batch, seed)
     assert shown.temporal is batch.temporal and shown.targets is batch.targets and shown.frames is batch.frames
     hidden = shown.mel != batch.mel
     columns, bands = hidden.all(1).sum(-1), hidden.all(2).sum(-1)
@@ -164,18 +168,18 @@ def test_stripes_hide_no_more_than_they_may_and_show_the_mean(seed):
 
 def test_stripes_are_drawn_from_the_generator_alone():
     batch, before = full_batch(), full_batch().mel
-    first, second, other = (hide_stripes(batch, np.random.default_rng(seed)).mel for seed in (1, 1, 2))
+    first, second, other = (striped(batch, seed).mel for seed in (1, 1, 2))
     assert torch.equal(first, second) and not torch.equal(first, other) and torch.equal(batch.mel, before)
 
 
 def test_the_mean_that_stripes_show_leaves_out_the_padding():
     batch = full_batch(clips=1)._replace(frames=torch.tensor([100]))
     batch.mel[..., 100:] = -100.0
-    values = torch.cat([hide_stripes(batch, np.random.default_rng(n)).mel[batch.mel != -100.0] for n in range(20)])
+    values = torch.cat([striped(batch, n).mel[batch.mel != -100.0] for n in range(20)])
     changed = values[values != batch.mel[batch.mel != -100.0].repeat(20)]
     torch.testing.assert_close(changed, batch.mel[..., :100].mean().expand_as(changed))
 
 
 def test_stripes_fit_maps_smaller_than_themselves():
     batch = full_batch(clips=3, mels=MELS // 3, frames=FRAMES // 8)
-    assert hide_stripes(batch, np.random.default_rng(0)).mel.shape == batch.mel.shape
+    assert striped(batch, 0).mel.shape == batch.mel.shape

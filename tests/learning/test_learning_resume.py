@@ -10,7 +10,7 @@ from feature_stages import feature_stage, how, silent, trainer
 from safetensors import safe_open
 
 from app.errors import Stopped
-from app.learning import loop
+from app.learning import keeping
 from app.learning.loop import Trainer
 from app.learning.timing import training_seconds
 
@@ -102,15 +102,15 @@ def test_a_training_stopped_many_times_ends_as_the_unbroken_one(stage, unbroken,
 
 
 def dies_at(monkeypatch, where: str, call: int) -> None:
-    """The `call`-th call of loop.WHERE is the last one: as kill -9 there, but for the files that only a process has."""
-    calls, real = iter(range(1, 1000)), getattr(loop, where)
+    """The `call`-th call of keeping.WHERE is the last one: as kill -9 there, but for files that only a process has."""
+    calls, real = iter(range(1, 1000)), getattr(keeping, where)
 
     def dies(*args):
         if next(calls) == call:
             raise Killed
         return real(*args)
 
-    monkeypatch.setattr(loop, where, dies)
+    monkeypatch.setattr(keeping, where, dies)
 
 
 @pytest.mark.parametrize("save", [1, 2, 3, 4])  # the last one is that of best.safetensors
@@ -153,10 +153,10 @@ def test_metrics_written_by_another_hand_are_written_again(stage, unbroken, tmp_
 @pytest.mark.parametrize("step", [1, 6, 14])
 def test_killed_after_a_checkpoint_within_an_epoch_it_goes_on_from_there(stage, unbroken, tmp_path, step):
     class Dies(Trainer):
-        def _step(self, batch):
+        def _step(self, batch, clips):
             if self.progress.step == step:
                 raise Killed
-            super()._step(batch)
+            super()._step(batch, clips)
 
     folder = tmp_path / "killed"
     with pytest.raises(Killed):
@@ -169,7 +169,7 @@ def test_killed_after_a_checkpoint_within_an_epoch_it_goes_on_from_there(stage, 
 
 def test_a_training_killed_before_its_first_checkpoint_begins_anew(stage, unbroken, tmp_path):
     class Dies(Trainer):
-        def _step(self, batch):
+        def _step(self, batch, clips):
             raise Killed
 
     with pytest.raises(Killed):

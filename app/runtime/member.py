@@ -1,0 +1,86 @@
+"""One process of a crew: what it asks of its job and tells it. See crew.py."""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from app.errors import Stopped, UserError
+from app.runtime.crew import ADDRESS
+from app.runtime.seat import rested
+
+PR_SET_PDEATHSIG = 1
+
+
+class Member:
+    """`task` is what the job gave; `rank` is this one's number, from 0."""
+
+    def __init__(self) -> None:
+        ends_with_parent()
+        self.rank = int(os.environ["RANK"])
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(os.environ[ADDRESS])
+        self._lines = self._socket.makefile("rwb")
+        self.task = self._ask("task")
+
+    def say(self, line: str) -> None:
+        """To the terminal and the job's log; of what all members say alike, the first one's words."""
+        if self.rank == 0:
+            self._ask("say", line=line)
+
+    def tell(self, **values: Any) -> None:
+        if self.rank == 0:
+            self._ask("tell", **values)
+
+    def breathe(self) -> None:
+        """Waits while the job rests; raises Stopped when all are to leave."""
+        began = time.perf_counter()
+        answer = self._ask("breathe")
+        rested(time.perf_counter() - began)
+        if "leave" in answer:
+            raise Stopped(answer["leave"])
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """What is begun within is ended, though the job's grace may be over."""
+        self._ask("saving", on=True)
+        try:
+            yield
+        finally:
+            self._ask("saving", on=False)
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Does it. A UserError or Stopped becomes the job's; whatever else is raised makes all begin again."""
+        try:
+            work()
+        except UserError as error:
+            self._ask("end", kind="UserError", words=[error.what, error.fix])
+        except Stopped as stopped:
+            self._ask("end", kind="Stopped", words=[str(stopped)])
+
+    def _ask(self, what: str, **values: Any) -> dict[str, Any]:
+        try:
+            self._lines.write(json.dumps({"what": what, "rank": self.rank, **values}).encode() + b"\n")
+            self._lines.flush()
+            line = self._lines.readline()
+        except ConnectionError:
+            line = b""
+        if not line:
+            os._exit(1)  # the job is gone, and with it all that we could be told
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def ends_with_parent() -> None:
+    """From now on: should whoever started this process be killed, so is this one."""
+    parent = os.getppid()
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was quicker
+        os._exit(1)

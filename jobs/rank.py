@@ -1,0 +1,51 @@
+"""One process of a training that several do together: started by torchrun, for the job `train`."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from app.config import Config
+from app.runtime.autogroup import lower_autogroup
+from app.runtime.member import Member
+from jobs.training import trainer_of
+
+
+def _train(member: Member) -> None:
+    import torch
+
+    from app.compat import device_within, use_threads
+    from app.learning.world import Group
+
+    task = member.task
+    config = Config.model_validate_json(json.dumps(task["config"]))
+    if os.getsid(0) == os.getpid():
+        lower_autogroup(config.runtime.nice)
+    use_threads(task["threads"])
+    if task["gpus"]:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    device = device_within(config.runtime.device, config.runtime.gpu_memory_share) if task["gpus"] else "cpu"
+    world = Group(torch.device(device))
+
+    def tell(progress: Any, steps: int, metrics: dict[str, Any] | None) -> None:
+        member.tell(step=progress.step, epoch=progress.epoch, steps=steps, metrics=metrics)
+
+    trainer = trainer_of(
+        config,
+        task["model"],
+        Path(task["extracted"]),
+        Path(task["folder"]),
+        torch.device(device),
+        say=member.say,
+        saving=member.saving,
+        world=world,
+    )
+    if trainer.progress.step:
+        member.say(f"goes on after step {trainer.progress.step}, epoch {trainer.progress.epoch}")
+    trainer.run(lambda: "", tell, between=member.breathe)
+    world.close()
+
+
+if __name__ == "__main__":
+    member = Member()
+    member.run(lambda: _train(member))

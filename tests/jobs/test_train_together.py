@@ -1,0 +1,119 @@
+"""`train` by two processes: killed, stopped or left alone, it comes to the same bytes, and leaves nobody behind."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.jobs.road import CONFIG, DEMO, ROOT, call, command
+
+FILES = ("last.safetensors", "best.safetensors", "metrics.jsonl")
+MORE = ("--set", "runtime.processes=2", "--workers", "2", "--set", "train.models=[crnn]", "--set", "train.epochs=12",
+        "--set", "train.patience=99")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("together")
+    (folder / "road.yaml").write_text(CONFIG)
+    for job in ("prepare", "denoise", "mix", "extract"):
+        done = call(job, folder / "road.yaml", DEMO, folder / "runs")
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def start(folder: Path, run: str) -> subprocess.Popen:
+    words = command("train", folder / "road.yaml", DEMO, folder / "runs", *MORE, "--run", run)
+    return subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def model(folder: Path, run: str) -> Path:
+    return (folder / "runs" / run / "models" / "crnn").resolve()
+
+
+def status(folder: Path, run: str) -> dict:
+    found = list((folder / "runs" / run / "models").glob("crnn-*/status/main.json"))
+    return json.loads(found[0].read_text()) if found else {"done": 0, "total": 0}
+
+
+def at_step(folder: Path, run: str, step: int, job: subprocess.Popen) -> None:
+    until = time.monotonic() + 120
+    while status(folder, run)["done"] < step and time.monotonic() < until and job.poll() is None:
+        time.sleep(0.02)
+    assert job.poll() is None and status(folder, run)["done"] >= step
+
+
+def ranks(job: subprocess.Popen) -> list[int]:
+    """The members of its crew; the agent names their module too."""
+    below = psutil.Process(job.pid).children(recursive=True)
+    lines = {one.pid: one.cmdline() for one in below}
+    return [pid for pid, line in lines.items() if "jobs.rank" in line and "app.runtime.crew_agent" not in line]
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    run = copied(folder, "whole")
+    job = start(folder, run)
+    said = job.communicate(timeout=300)[1]
+    assert job.returncode == 0, said
+    assert "on 2 processes of the CPU" in said and "epoch 12/12" in said and "done: score" in said
+    assert status(folder, run)["done"] == status(folder, run)["total"] == 72
+    return model(folder, run)
+
+
+def copied(folder: Path, run: str) -> str:
+    """A run of its own on the same stages."""
+    place = folder / "runs" / run
+    place.mkdir(exist_ok=True)
+    for name in ("corpus.json", "stages.json"):
+        (place / name).write_text((folder / "runs/road" / name).read_text())
+    return run
+
+
+def assert_the_same(folder: Path, run: str, whole: Path) -> None:
+    for name in FILES:
+        assert (model(folder, run) / name).read_bytes() == (whole / name).read_bytes(), name
+    mine, theirs = (json.loads((place / "model.json").read_text()) for place in (model(folder, run), whole))
+    assert mine == theirs
+
+
+def test_one_of_two_that_is_killed_costs_time_alone(folder, whole):
+    run = copied(folder, "killed")
+    job = start(folder, run)
+    at_step(folder, run, 20, job)
+    two = ranks(job)
+    assert len(two) == 2
+    os.kill(max(two), signal.SIGKILL)
+    said = job.communicate(timeout=300)[1]
+    assert job.returncode == 0, said
+    assert "goes on after step" in said
+    assert_the_same(folder, run, whole)
+
+
+def test_stopped_in_the_midst_it_goes_on_to_the_same(folder, whole):
+    run = copied(folder, "stopped")
+    job = start(folder, run)
+    at_step(folder, run, 30, job)
+    two, began = ranks(job), time.monotonic()
+    job.send_signal(signal.SIGTERM)
+    said = job.communicate(timeout=60)[1]
+    assert job.returncode == 75 and time.monotonic() - began < 20, said
+    assert len(two) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in two)
+    step = status(folder, run)["done"]
+    assert 30 <= step < 72 and status(folder, run)["state"] == "stopped"
+    job = start(folder, run)
+    said = job.communicate(timeout=300)[1]
+    assert job.returncode == 0 and f"goes on after step {step}" in said, said
+    assert_the_same(folder, run, whole)
+
+
+def test_a_training_that_diverges_is_told_once_and_in_words(folder):
+    done = call("train", folder / "road.yaml", DEMO, folder / "runs", *MORE, "--set", "train.learning_rate=1.0e+30",
+                "--set", "train.clip_norm=1.0e+30", "--run", copied(folder, "wild"))  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "the training diverged" in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,96 @@
+"""A crew works until all are done, begins again when one dies, leaves when told, and never outlives its job."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.errors import Stopped, UserError
+from app.runtime.crew import RESTARTS, Crew
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def crew(folder: Path, steps: int = 5, **task) -> Crew:
+    return Crew("tests.runtime.crew_member", 2, {"folder": str(folder), "steps": steps, **task})
+
+
+def members(folder: Path) -> list[int]:
+    return [int(pid) for path in folder.glob("begun-*") for pid in path.read_text().split()]
+
+
+def gone(pids: list[int], within_s: float = 10.0) -> bool:
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_all_work_and_the_first_one_tells(tmp_path):
+    told, breaths = [], []
+    crew(tmp_path).run(lambda: breaths.append(1), told.append)
+    assert [m["step"] for m in told if m["what"] == "tell"] == list(range(5)) and len(breaths) == 5
+    assert [m["line"] for m in told if m["what"] == "say"] == ["hello of 0"]
+    assert sorted(m["rank"] for m in told if m["what"] == "saving" and m["on"]) == [0, 1]
+    assert len(members(tmp_path)) == 2 and gone(members(tmp_path))
+
+
+def test_one_that_is_killed_makes_all_begin_again(tmp_path):
+    told = []
+    crew(tmp_path, kill=1).run(lambda: None, told.append)
+    assert len(members(tmp_path)) == 4 and gone(members(tmp_path))
+    assert [m["step"] for m in told if m["what"] == "tell"][-5:] == list(range(5))
+
+
+def test_one_that_always_dies_ends_it(tmp_path):
+    with pytest.raises(RuntimeError, match="the 2 processes of tests.runtime.crew_member died"):
+        crew(tmp_path, kill=99).run(lambda: None, lambda message: None)
+    assert len((tmp_path / "begun-1").read_text().split()) == 1 + RESTARTS and gone(members(tmp_path))
+
+
+def test_a_job_that_is_told_to_stop_takes_all_along(tmp_path):
+    breaths = []
+
+    def breathe():
+        breaths.append(1)
+        if len(breaths) == 3:
+            raise Stopped("SIGTERM")
+
+    with pytest.raises(Stopped, match="SIGTERM"):
+        crew(tmp_path, steps=100000).run(breathe, lambda message: None)
+    assert len(breaths) == 3 and gone(members(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"), [("user", UserError, "the disk is full"), ("stop", Stopped, "lost")]
+)
+def test_what_one_of_them_cannot_go_on_from_is_the_jobs_though_the_others_work_on(
+    tmp_path, monkeypatch, fault, kind, words
+):
+    monkeypatch.setattr("app.runtime.crew.LAST_S", 1.0)
+    with pytest.raises(kind, match=words) as caught:
+        crew(tmp_path, steps=100000, fault=fault).run(lambda: None, lambda message: None)
+    assert fault != "user" or caught.value.fix == "free some"
+    assert len(members(tmp_path)) == 2 and gone(members(tmp_path))
+
+
+def test_a_job_that_is_killed_leaves_nobody_behind(tmp_path):
+    code = (
+        "from pathlib import Path; from tests.runtime.test_crew import crew; "
+        f"crew(Path({str(tmp_path)!r}), steps=100000).run(lambda: None, lambda message: None)"
+    )
+    job = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    until = time.monotonic() + 60
+    while len(members(tmp_path)) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    agents = [child.pid for child in psutil.Process(job.pid).children()]
+    assert len(members(tmp_path)) == 2 and len(agents) == 1
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    assert gone([*members(tmp_path), *agents])
