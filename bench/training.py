@@ -168,7 +168,7 @@ def rnn(stage: Path, device: torch.device, rounds: int) -> dict[str, float]:
     lengths = torch.from_numpy(np.random.default_rng(0).integers(FRAMES // 3, FRAMES + 1, len(full.targets)))
     batch = full._replace(frames=lengths.to(device), padded=True)
     with torch.no_grad():
-        model.inputs.learn([batch])
+        model.learn(lambda: [batch])
         _, temporal, mask = model.inputs(batch)
 
     def ours() -> None:

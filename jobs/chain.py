@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from app.config import Config
+from app.config.ladder import LADDER
 from app.errors import UserError
 from app.runtime.files import fingerprint, read_json
 from app.runtime.job import is_complete, stage_name
@@ -33,13 +34,12 @@ PARTS = {
     "extract": Part("extract", 3, ("extract",), ("mix",)),
     "extract-test": Part("extract", 3, RECORDINGS, ("prepare-test",)),
     "extract-input": Part("extract", 3, RECORDINGS, ("recordings",)),
-    "train": Part("train", 2, ("seed", "train"), ("extract",)),
+    "train": Part("train", 3, ("seed",), ("extract",)),  # and of each model the keys that its rung has
     "infer": Part("infer", 1, ("infer.batch_clips",), ("features", "model")),
 }
 NO_BYTES = {  # keys that leave the bytes as they are; what a corpus' layout yields is in the name of the corpus
     "prepare": {"adapter", "table", "corpora"},
     "mix": {"materialise"},
-    "train": {"models", "checkpoint_minutes", "checkpoint_steps", "compile"},
 }
 
 
@@ -73,9 +73,10 @@ def need(run: Run, part: str, **inputs: Any) -> Path:
 
 def model_spec(run: Run, name: str) -> dict[str, Any]:
     """What shapes this model; its fingerprint names its folder."""
-    spec = spec_of(run, "train")
-    if name == "pooled_logistic":  # of the keys of training it reads this one
-        spec["config"]["train"] = {"batch_clips": run.config.train.batch_clips}
+    rung = LADDER[name]
+    spec = spec_of(run, "train", extract=stage_of(run, rung.reads).name)
+    how = run.config.train.model_dump(mode="json")
+    spec["config"]["train"] = {key: how[key] for key in rung.keys}
     spec = {**spec, "model": name}
     return {**spec, "fingerprint": fingerprint(spec)}
 

@@ -1,6 +1,6 @@
 """Every key of a run's config, its unit, its default and its range."""
 
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -11,6 +11,8 @@ from pydantic import (
     PositiveInt,
     model_validator,
 )
+
+from app.config.ladder import LADDER
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Range = tuple[float, float]  # (low, high), low <= high: drawn uniformly
@@ -23,7 +25,10 @@ Codec = Literal["g711-ulaw", "g711-alaw", "gsm", "ima-adpcm", "mp3", "opus", "vo
 CODECS: tuple[Codec, ...] = get_args(Codec)
 
 
-ModelName = Literal["pooled_logistic", "crnn"]
+if TYPE_CHECKING:
+    ModelName = str
+else:
+    ModelName = Literal[tuple(LADDER)]
 
 Adapter = Literal[
     "auto", "contest", "asvspoof2019_la", "asvspoof2021_la", "asvspoof2021_df", "asvspoof5", "in_the_wild", "wavefake",
@@ -192,7 +197,7 @@ class TrainConfig(Section):
     models: tuple[ModelName, ...] = ("pooled_logistic", "crnn")  # in this order, quickest first
     epochs: PositiveInt = 14
     batch_clips: PositiveInt = 32  # the global batch, whatever the number of processes
-    learning_rate: PositiveFloat = 2e-3  # peak of a one-cycle schedule
+    learning_rate: PositiveFloat | None = None  # peak of a one-cycle schedule; null: the model's own
     weight_decay: NonNegativeFloat = 1e-2
     dropout: Probability = 0.2
     cnn_channels: tuple[PositiveInt, ...] = (16, 32, 48, 64)

@@ -61,7 +61,7 @@ def passes_over(
             between()
 
     with step("learn inputs"):
-        model.inputs.learn(batches())
+        model.learn(batches)
     with step("pool"):
         return _pooled(model.eval(), batches(), len(train))
 

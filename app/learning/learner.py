@@ -23,7 +23,8 @@ class Learner:
         self.model = model.to(device, self.precision.weights)
         if device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = adamw(self.model.parameters(), cfg.learning_rate, cfg.weight_decay)
+        self.peak_rate = float(cfg.learning_rate or model.learning_rate)  # type: ignore[arg-type]
+        self.optimizer = adamw(self.model.parameters(), self.peak_rate, cfg.weight_decay)
         self.average = copy.deepcopy(self.model).eval() if cfg.ema else None
         self.whole = True  # no optimizer's step is under way
         if cfg.compile:

@@ -125,7 +125,7 @@ class Trainer:
                 self._leave_if(heard(heed))
 
         with step("learn inputs"):
-            self.learner.model.inputs.learn(batches())  # type: ignore[union-attr, operator]
+            self.learner.model.learn(batches)  # type: ignore[operator]
         self.learner.inputs_learnt()
 
     def _train_epoch(self, heed: Callable[[], None], tell: Tell) -> None:
@@ -149,7 +149,7 @@ class Trainer:
             rng = np.random.default_rng(seed_of(self.seed, "stripes", done))
             stripes = self.world.share(draw_stripes(clips, mels, frames, rng))  # a clip's own, whoever has the clip
             batch = hide_stripes(batch, torch.from_numpy(stripes).to(self.device, non_blocking=True))
-        rate = learning_rate(done, self.cfg.epochs * self.supply.steps, self.cfg.learning_rate)
+        rate = learning_rate(done, self.cfg.epochs * self.supply.steps, self.learner.peak_rate)
         seed = seed_of(self.seed, "step", done, *([self.world.rank] if self.world.rank else []))
         loss = self.learner.step(batch, clips, done, rate, seed)
         self._loss_sum += loss.double() * clips  # an epoch's last batch may be short

@@ -4,6 +4,7 @@ Norms look at one clip only, padding is masked everywhere, and no sequence is pa
 a clip's answer does not depend on its neighbours in the batch nor on how far it is padded.
 """
 
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.compat import gelu, in_full
+from app.config import Config
+from app.features.frames import channel_names
 from app.features.store import Batch
 from app.models.inputs import Inputs
 
@@ -20,6 +23,7 @@ EPSILON = 1e-5  # added to a clip's variance, as torch does
 
 class Crnn(nn.Module):
     trains_in_closed_form = False
+    learning_rate = 2e-3
 
     def __init__(
         self, mels: int, channels: tuple[str, ...], cnn_channels: tuple[int, ...], rnn_hidden: int, dropout: float
@@ -43,6 +47,15 @@ class Crnn(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(128, 2),
         )
+
+    @classmethod
+    def of(cls, config: Config) -> "Crnn":
+        how = config.train
+        return cls(config.extract.mels, channel_names(config.extract), how.cnn_channels, how.rnn_hidden, how.dropout)
+
+    def learn(self, batches: Callable[[], Iterable[Batch]]) -> None:
+        """Mean and spread of the features, in one pass."""
+        self.inputs.learn(batches())
 
     def forward(self, batch: Batch) -> Tensor:
         """(clips, 2) logits."""

@@ -1,25 +1,28 @@
-"""The ladder of models, by name, quickest first."""
+"""Models by name, as the ladder lists them."""
 
 import difflib
+from importlib import import_module
 
 from torch import nn
 
 from app.config import Config
+from app.config.ladder import LADDER
 from app.errors import UserError
-from app.features.extract import channel_names
-from app.models.crnn import Crnn
-from app.models.pooled_logistic import PooledLogistic
 
-NAMES = ("pooled_logistic", "crnn")
+NAMES = tuple(LADDER)
 
 
 def build(name: str, config: Config) -> nn.Module:
-    """A fresh model for the features of this config. Raises UserError for an unknown name."""
+    """A fresh model for the features of this config. Raises UserError for an unknown name.
+
+    It has `learn(batches)`, which is called once with a function that begins a pass over the training batches, before
+    all else, and fills what the model knows of its inputs; `trains_in_closed_form`, with which go `pooled` and `fit`;
+    without it `learning_rate`, its own where the config has none.
+    """
     check_names((name,))
-    mels, channels, how = config.extract.mels, channel_names(config.extract), config.train
-    if name == "pooled_logistic":
-        return PooledLogistic(mels, channels)
-    return Crnn(mels, channels, how.cnn_channels, how.rnn_hidden, how.dropout)
+    module, _, kind = LADDER[name].home.partition(":")
+    model: nn.Module = getattr(import_module(module), kind).of(config)
+    return model
 
 
 def check_names(names: tuple[str, ...]) -> None:

@@ -23,7 +23,7 @@ def features(tmp_path_factory):
 @pytest.fixture(params=[small_crnn, small_logistic])
 def model(request, features):
     model = request.param()
-    model.inputs.learn(batch for _, batch in features.batches(16))
+    model.learn(lambda: (batch for _, batch in features.batches(16)))
     return model
 
 

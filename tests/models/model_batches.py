@@ -58,7 +58,7 @@ def model_of(name: str, seed: int = 0):
     torch.manual_seed(seed)
     model = build(name, Config(extract=EXTRACT, train=TRAIN))
     seen = batch_of(32, seed=seed + 100)
-    model.inputs.learn([seen])
+    model.learn(lambda: [seen])
     if model.trains_in_closed_form:
         with torch.no_grad():
             model.fit(model.pooled(seen), seen.targets)

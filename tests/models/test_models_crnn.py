@@ -107,7 +107,7 @@ def test_eight_clips_can_be_overfitted():
     batch = batch_of(8, frames=40)._replace(targets=torch.tensor([[n % 2, n // 2 % 2] for n in range(8)]).float())
     sizes = batch.mel.shape[1], tuple(f"channel_{n}" for n in range(batch.temporal.shape[1]))
     model = Crnn(*sizes, cnn_channels=(8, 16), rnn_hidden=16, dropout=0.0)
-    model.inputs.learn([batch])
+    model.learn(lambda: [batch])
     optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
     for _ in range(60):
         loss = F.binary_cross_entropy_with_logits(model(batch), batch.targets)
