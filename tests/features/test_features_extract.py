@@ -48,7 +48,8 @@ def test_shapes_and_ranges(sample_rate):
     assert frames == 201
     assert mel.shape == (8, cfg.mels, frames) and channels.shape == (8, len(channel_names(cfg)), frames)
     assert mel.dtype == channels.dtype == torch.float32
-    assert mel.isfinite().all() and channels.isfinite().all() and mel.min() == -100
+    assert mel.isfinite().all() and channels.isfinite().all()
+    assert float(mel.min()) == pytest.approx(-100, abs=1e-3)  # the last bit is the processor's
     by_name = dict(zip(channel_names(cfg), channels.unbind(1), strict=True))
     f0 = by_name.pop("f0_hz")
     assert ((f0 == 0) | ((f0 >= cfg.f0_hz[0]) & (f0 <= cfg.f0_hz[1]))).all() and (f0 > 0).any()
