@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from app.driver import in_a_container, seen_on_host
@@ -170,6 +172,32 @@ def gelu(values: torch.Tensor) -> torch.Tensor:
     if found.requires_grad:
         found.register_hook(lambda gradient: gradient.contiguous())
     return found
+
+
+def in_hub_cache(file: str) -> Path:
+    """Where torch.hub leaves a file that it has downloaded."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / file
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name, of .safetensors, or of what torch.save wrote. UserError where that is not safe or not such.
+
+    Before 2.10 a crafted file could run code even with weights_only (CVE-2025-32434, CVE-2026-24747).
+    """
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if path.suffix != ".safetensors" and version < (2, 10):
+        raise UserError(
+            f"{path}: torch {torch.__version__} cannot read such a file safely",
+            "turn it into .safetensors where torch is 2.10 or newer (docs/models.md), and name that",
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return found
+    except Exception as error:  # whatever a foreign file makes of it
+        why = " ".join(str(error).split())[:80] or type(error).__name__
+        raise UserError(f"{path}: no weights that can be read ({why})", "get the file once more") from None
 
 
 def versions() -> dict[str, str]:

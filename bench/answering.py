@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from app.config import Config, ExtractConfig
+from app.features.batches import Batch
 from app.features.frames import num_frames
 from app.features.on_cpu import features_of
-from app.features.store import Batch
 from app.models.registry import build
 from bench.sounds import Wave
 

@@ -63,7 +63,7 @@ def stages_of(run: Run, folder: Path) -> dict[str, Path]:
     for number, shard in enumerate(shards):
         print(f"half  {number + 1}/{len(shards)} shards", file=sys.stderr)
         with commit(single / "shards", shard.name) as out:
-            extract_mixes(shard, out, denoised, None, run.config, run.config.runtime.gpu_memory_share)
+            extract_mixes(shard, out, denoised, None, run.config, "extract", run.config.runtime.gpu_memory_share)
     shutil.copytree(single, half)
     for shard_folder in shards_of(half):
         np.save(shard_folder / "mel.npy", np.load(shard_folder / "mel.npy").astype(np.float16))

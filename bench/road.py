@@ -68,7 +68,7 @@ class Road:
             with commit(made / "denoise" / "shards", "00000") as out:
                 denoise_shard(Shard("00000", self.sources), out, self.data, self.config)
             with commit(made / "extract" / "shards", "00000") as out:
-                extract_mixes(Shard("00000", self.planned), out, made / "denoise", None, self.config, 1.0)
+                extract_mixes(Shard("00000", self.planned), out, made / "denoise", None, self.config, "extract", 1.0)
         finally:
             from app.corpora.sounds import sounds_of
 

@@ -21,6 +21,8 @@ class Part:
 
 
 BACKGROUNDS = "backgrounds.json"  # in a run's folder: the fingerprint of its recorded noise and rooms, file by file
+WAVES = ("extract.front_end", "gate")
+WINDOWS = ("sample_rate", "mix.window_s", "infer.overlap_s")
 RECORDINGS = ("sample_rate", "extract", "gate", "mix.window_s", "infer.overlap_s")
 
 # test recordings stand apart: what is done to training clips leaves them computed, and the other way round
@@ -34,6 +36,9 @@ PARTS = {
     "extract": Part("extract", 3, ("extract",), ("mix",)),
     "extract-test": Part("extract", 3, RECORDINGS, ("prepare-test",)),
     "extract-input": Part("extract", 3, RECORDINGS, ("recordings",)),
+    "waves": Part("extract", 1, WAVES, ("mix",)),  # what models hear that do not read features
+    "waves-test": Part("extract", 1, (*WAVES, *WINDOWS), ("prepare-test",)),
+    "waves-input": Part("extract", 1, (*WAVES, *WINDOWS), ("recordings",)),
     "train": Part("train", 3, ("seed",), ("extract",)),  # and of each model the keys that its rung has
     "infer": Part("infer", 1, ("infer.batch_clips",), ("features", "model")),
 }
@@ -79,6 +84,17 @@ def model_spec(run: Run, name: str) -> dict[str, Any]:
     spec["config"]["train"] = {key: how[key] for key in rung.keys}
     spec = {**spec, "model": name}
     return {**spec, "fingerprint": fingerprint(spec)}
+
+
+def read_by(config: Config) -> tuple[str, ...]:
+    """The stages that the models of train.models read, features first: "extract", "waves"."""
+    wanted = {LADDER[name].reads for name in config.train.models}
+    return tuple(part for part in ("extract", "waves") if part in wanted)
+
+
+def extracted_by(config: Config) -> tuple[str, ...]:
+    """The parts that `extract` makes for train.models: what was planned and the test, as each of them reads it."""
+    return tuple(f"{part}{of}" for part in read_by(config) for of in ("", "-test"))
 
 
 def known_stage(run: Run, part: str) -> Path | None:

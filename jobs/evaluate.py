@@ -18,8 +18,8 @@ from app.runtime.job import is_complete
 from app.runtime.run import Run, job_main
 from app.runtime.shards import rows_of
 from app.runtime.steps import step
-from jobs.chain import need, stage_of
-from jobs.models import chosen_model, scored_stage, trained_models
+from jobs.chain import need
+from jobs.models import chosen_model, part_for, scored_stage, test_of, trained_models
 from jobs.reporting import report_of
 from jobs.terminal import table
 
@@ -29,7 +29,8 @@ FEW_CLIPS = 200  # below, a score is said to prove nothing
 
 def evaluate(run: Run) -> None:
     """Scores the chosen model on validation and, with FINAL=1, on the test labels; writes the report."""
-    model, extracted, looks = chosen_model(run), need(run, "extract"), _may_look(run)
+    model, looks = chosen_model(run), _may_look(run)
+    planned = need(run, part_for(model, ""))
     path, basis = run.folder / "report" / "index.html", _basis(run, model, looks)
     metrics = read_json(run.folder / "metrics.json")
     if metrics and metrics.get("basis") == basis and path.exists():
@@ -38,23 +39,23 @@ def evaluate(run: Run) -> None:
         desk = Desk(run, path.parent, "evaluate", "evaluate")
         desk.status.update(total=1, unit="reports")
         with at_work(desk):
-            metrics = _evaluate(run, model, extracted, looks, path, basis)
+            metrics = _evaluate(run, model, planned, looks, path, basis)
             desk.status.update(done=1)
             desk.say(f"done: {path}")
     _show(metrics)
     print(f"evaluate  report: {path}", file=sys.stderr)
-    current = scored_stage(run, model, stage_of(run, "extract-test")).name
+    current = scored_stage(run, model, test_of(run, model)).name
     if run.stages().get("infer") == current and (run.folder / "submission.csv").exists():
         print(f"evaluate  submission: {run.folder / 'submission.csv'}", file=sys.stderr)
 
 
 def _evaluate(
-    run: Run, model: dict[str, Any], extracted: Path, looks: bool, path: Path, basis: dict[str, Any]
+    run: Run, model: dict[str, Any], planned: Path, looks: bool, path: Path, basis: dict[str, Any]
 ) -> dict[str, Any]:
     from app.corpora.recordings import tested_folder
     from app.scoring.report import write_report
 
-    notes, evaluations = [], _validation(run, model, extracted)
+    notes, evaluations = [], _validation(run, model, planned)
     if looks:
         evaluations.insert(0, _test(run, model))
         _log_look(run, model, evaluations[0])
@@ -107,17 +108,17 @@ def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
         "models": [m["weights_sha256"] for m in trained_models(run)],
         "evaluate": run.config.evaluate.model_dump(mode="json"),
         "labels": answers if looks else _answers_lie_there(run),
-        "test": stage_of(run, "extract-test").name if looks else None,
+        "test": test_of(run, model).name if looks else None,
     }
 
 
-def _validation(run: Run, model: dict[str, Any], extracted: Path) -> list[Any]:
+def _validation(run: Run, model: dict[str, Any], planned: Path) -> list[Any]:
     """Both halves: *select* chose epoch and model, *calibrate* fitted the calibration; neither saw training."""
     import numpy as np
 
     from app.scoring.calibration import NONE, Calibration, apply_calibration
 
-    known = {row["id"]: row for row in rows_of(extracted)}
+    known = {row["id"]: row for row in rows_of(planned)}
     with (Path(model["folder"]) / "valid.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     found = []
@@ -144,7 +145,7 @@ def _test(run: Run, model: dict[str, Any]) -> Any:
     """The test set, from scores/NAME.csv and the corpus' labels; every labelled clip must have a score."""
     from app.corpora.recordings import answers_of
 
-    features = need(run, "extract-test")
+    features = need(run, part_for(model, "test"))
     scored = scored_stage(run, model, features)
     if not is_complete(scored):
         raise UserError(

@@ -12,12 +12,13 @@ from app.corpora.manifest import by_split
 from app.driver import may_compute_on_gpu
 from app.errors import UserError
 from app.features.frames import window_bytes
+from app.features.waves import wave_bytes
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
 from app.runtime.seat import breathe
 from app.runtime.shards import Draft, Shard, cut, rows_of
 from app.runtime.steps import step
-from jobs.chain import backgrounds_stage, need, spec_of
+from jobs.chain import backgrounds_stage, need, read_by, spec_of
 from jobs.mix import recipes_of
 
 ROW_BYTES = 1000  # of a manifest line
@@ -26,38 +27,49 @@ BYTES_PER_S = 32_000  # of a recording, for a guess
 
 def extract(run: Run) -> None:
     """Renders the planned clips and reads the test recordings, and computes the same features of both."""
+    for part in read_by(run.config):
+        extract_as(run, part)
+
+
+def extract_as(run: Run, part: str) -> None:
+    """The stages `part` and `part`-test: "extract", the features, or "waves"."""
     planned, denoised, listed = need(run, "mix"), need(run, "denoise"), need(run, "prepare-test")
     size = run.config.extract.shard_clips
-    with open_job(run, "extract", spec_of(run, "extract"), gpu=True) as job:
+    with open_job(run, part, spec_of(run, part), gpu=part == "extract") as job:
         if not job.complete:
             plan = zip(rows_of(planned), recipes_of(planned), strict=True)
             rows = ({"id": row["id"], "manifest": row, "recipe": recipe} for row, recipe in plan)
             job.run(
                 extract_mixes,
                 cut(rows, size),
-                preload=dear(run.config),
-                row_bytes=lambda row: clip_bytes(run.config),
+                preload=dear(run.config, part),
+                row_bytes=lambda row: clip_bytes(run.config, part),
                 denoised=denoised,
                 backgrounds=backgrounds_stage(run),
                 config=run.config,
+                part=part,
                 gpu_share=gpu_share(run),
             )
-    with open_job(run, "extract-test", spec_of(run, "extract-test"), gpu=True) as job:
+    with open_job(run, f"{part}-test", spec_of(run, f"{part}-test"), gpu=part == "extract") as job:
         if not job.complete:
             job.run(
                 extract_recordings,
                 cut(by_split(rows_of(listed), "test"), size),
-                preload=dear(run.config),
-                row_bytes=lambda row: clip_bytes(run.config),
+                preload=dear(run.config, part),
+                row_bytes=lambda row: clip_bytes(run.config, part),
                 data=run.data,
                 config=run.config,
+                part=part,
                 gpu_share=gpu_share(run),
             )
 
 
-def clip_bytes(config: Config) -> float:
-    """What the features of one window take on disk."""
-    return window_bytes(round(config.mix.window_s * config.sample_rate), config.sample_rate, config.extract) + ROW_BYTES
+def clip_bytes(config: Config, part: str) -> float:
+    """What one window takes on disk."""
+    samples = round(config.mix.window_s * config.sample_rate)
+    if part == "waves":
+        return wave_bytes(samples) + ROW_BYTES
+    return window_bytes(samples, config.sample_rate, config.extract) + ROW_BYTES
 
 
 def windows_about(path: Path, config: Config) -> int:
@@ -71,8 +83,10 @@ def windows_about(path: Path, config: Config) -> int:
     return 1 + max(0, int((seconds - config.infer.overlap_s) / (config.mix.window_s - config.infer.overlap_s)))
 
 
-def dear(config: Config) -> str:
+def dear(config: Config, part: str) -> str:
     """What workers share, for it is dear to import: torch only where there may be a GPU for it."""
+    if part == "waves":
+        return "app.features.waves app.audio.mix"
     features = "app.features.on_gpu" if may_compute_on_gpu(config.runtime.device) else "app.features.writer"
     return f"{features} app.audio.mix"
 
@@ -83,7 +97,7 @@ def gpu_share(run: Run) -> float:
 
 
 def extract_mixes(
-    shard: Shard, out: Draft, denoised: Path, backgrounds: Path | None, config: Config, gpu_share: float
+    shard: Shard, out: Draft, denoised: Path, backgrounds: Path | None, config: Config, part: str, gpu_share: float
 ) -> None:
     with step("load libraries"):
         from app.audio.mix import render
@@ -91,7 +105,7 @@ def extract_mixes(
         from app.corpora.sounds import noise_of, sounds_of
 
     voices, (noise, rooms) = sounds_of(denoised), noise_of(denoised, backgrounds)
-    with _writer(out, config, gpu_share) as writer:
+    with _writer(out, config, part, gpu_share) as writer:
         for row in out.each(shard):
             with step("render"):
                 samples = render(Recipe.from_row(row["recipe"]), voices, noise, config.sample_rate, rooms)
@@ -100,7 +114,7 @@ def extract_mixes(
             out.done({**manifest, "recording": row["id"]})
 
 
-def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, gpu_share: float) -> None:
+def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, part: str, gpu_share: float) -> None:
     """Each recording in windows of mix.window_s; one row a window, with `recording` and `start_s`."""
     with step("load libraries"):
         from app.audio.open import BadClip
@@ -109,7 +123,7 @@ def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, gpu
 
     rate = config.sample_rate
     size, overlap = round(config.mix.window_s * rate), round(config.infer.overlap_s * rate)
-    with _writer(out, config, gpu_share) as writer:
+    with _writer(out, config, part, gpu_share) as writer:
         for row in out.each(shard):
             path = same_recording(data, row)
             windows = windows_of(path, rate, size, overlap)
@@ -133,9 +147,15 @@ def extract_recordings(shard: Shard, out: Draft, data: Path, config: Config, gpu
 
 
 @contextmanager
-def _writer(out: Draft, config: Config, gpu_share: float) -> Iterator[Any]:
-    """A FeatureWriter for the windows of a run, on the GPU that is there or on the CPU; a GPU may be lost within."""
+def _writer(out: Draft, config: Config, part: str, gpu_share: float) -> Iterator[Any]:
+    """A writer for the windows of a run; of features on the GPU that is there or on the CPU; it may be lost within."""
     samples = round(config.mix.window_s * config.sample_rate)
+    if part == "waves":
+        from app.features.waves import WaveWriter
+
+        with WaveWriter(out.path, samples) as writer:
+            yield writer
+        return
     device = None
     with step("load libraries"):
         from app.features.writer import FeatureWriter
@@ -153,8 +173,8 @@ def _writer(out: Draft, config: Config, gpu_share: float) -> Iterator[Any]:
             stack.enter_context(leaving_a_lost_gpu())
             at_once = max(1, config.extract.batch_clips // out.shrink)
             compute = OnGpu(config.sample_rate, config.extract, device, at_once, _say)
-        writer = FeatureWriter(out.path, samples, config.sample_rate, config.extract, compute, at_once)
-        yield stack.enter_context(writer)
+        features = FeatureWriter(out.path, samples, config.sample_rate, config.extract, compute, at_once)
+        yield stack.enter_context(features)
 
 
 def _say(line: str) -> None:

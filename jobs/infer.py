@@ -11,6 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from app.config.ladder import LADDER
 from app.errors import UserError
 from app.features.windows import by_recording
 from app.runtime.desk import Desk
@@ -23,7 +24,7 @@ from app.runtime.steps import step
 from jobs.answers import as_cell
 from jobs.chain import need, spec_of
 from jobs.extract import clip_bytes, dear, extract_recordings, gpu_share, windows_about
-from jobs.models import chosen_model, model_mark, trained_models
+from jobs.models import chosen_model, model_mark, part_for, trained_models
 from jobs.terminal import table
 
 ROW_BYTES = 300  # of the scores of a window
@@ -43,7 +44,7 @@ def infer(run: Run) -> None:
         _infer_input(run, model, given)
         return
     run.check_data()
-    features = need(run, "extract-test")
+    features = need(run, part_for(model, "test"))
     if not any(rows_of(features)):
         print("infer  this corpus has no test recordings; INPUT=file-or-folder scores others", file=sys.stderr)
         return
@@ -99,16 +100,18 @@ def _infer_input(run: Run, model: dict[str, Any], given: str) -> None:
         raise UserError(f"INPUT={given}: no recording could be read{causes}", "see the causes above")
     found = (recording(id=name, path=name, label=None, split="input") for name in names)
     rows = Rows(with_digests(folder, found, run.workers))
-    spec = spec_of(run, "extract-input", recordings=name_of(rows))
-    with open_job(run, "extract-input", spec, gpu=True, may_fail=True) as job:
+    part = LADDER[model["name"]].reads
+    spec = spec_of(run, f"{part}-input", recordings=name_of(rows))
+    with open_job(run, f"{part}-input", spec, gpu=part == "extract", may_fail=True) as job:
         if not job.complete:
             job.run(
                 extract_recordings,
                 cut(rows, 8),  # a shard a few files: some are hours long
-                preload=dear(run.config),
-                row_bytes=lambda row: windows_about(folder / row["path"], run.config) * clip_bytes(run.config),
+                preload=dear(run.config, part),
+                row_bytes=lambda row: windows_about(folder / row["path"], run.config) * clip_bytes(run.config, part),
                 data=folder,
                 config=run.config,
+                part=part,
                 gpu_share=gpu_share(run),
             )
         features = job.folder
@@ -195,6 +198,7 @@ class Scorer:
     def __init__(self, run: Run, model: dict[str, Any], desk: Desk) -> None:
         from app.compat import device_within, use_threads
         from app.features.at_once import AtOnce
+        from app.features.store import STORES
         from app.learning.checkpoint import load_checkpoint
         from app.models.registry import build
         from app.scoring.calibration import Calibration
@@ -202,6 +206,7 @@ class Scorer:
         use_threads(run.workers)
         self.desk = desk
         self.device = device_within(run.config.runtime.device, run.config.runtime.gpu_memory_share)
+        self.store = STORES[LADDER[model["name"]].reads]
         self.room = AtOnce(run.config.infer.batch_clips, say=desk.say)
         self.calibration = Calibration.from_json(model["calibration"])
         self.network = build(model["name"], run.config)
@@ -222,9 +227,7 @@ class Scorer:
 
 
 def score_shard(shard: Shard, out: Draft, features: Path, scorer: Scorer) -> None:
-    from app.features.store import Features
-
-    windows = Features(features, shard=shard.name)
+    windows = scorer.store(features, shard=shard.name)
     with step("network"):
         scores = scorer(windows).tolist()
     for row, (fake, real) in zip(windows.rows, scores, strict=True):

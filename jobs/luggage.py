@@ -11,8 +11,8 @@ from app.runtime.machine import libraries
 from app.runtime.run import Run
 from app.runtime.shards import receipt_of
 from app.runtime.status import ALIVE, read_status
-from jobs.chain import PARTS, known_stage, stage_of
-from jobs.models import scored_stage, trained_models
+from jobs.chain import PARTS, known_stage
+from jobs.models import scored_stage, test_of, trained_models
 
 HERE_ALONE = ("lock", "STOP")  # files that mean something here and now only
 MOVE_IN = "put what it leads to in its place"
@@ -41,8 +41,7 @@ def stages_of(run: Run) -> list[Path]:
     if run.corpus() is not None:
         mine = [part for part, what in PARTS.items() if {*what.inputs} <= {*PARTS, "corpus-train", "corpus-test"}]
         names |= {stage.name for part in mine if (stage := known_stage(run, part))}
-        features = stage_of(run, "extract-test")
-        names |= {scored_stage(run, model, features).name for model in trained_models(run)}
+        names |= {scored_stage(run, model, test_of(run, model)).name for model in trained_models(run)}
     return [folder for name in sorted(names) if (folder := run.runs / "stages" / name).is_dir()]
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from app.config.ladder import LADDER
 from app.errors import UserError
 from app.runtime.files import read_json
 from app.runtime.run import Run
@@ -43,6 +44,17 @@ def chosen_model(run: Run) -> dict[str, Any]:
 def scored_stage(run: Run, model: dict[str, Any], features: Path) -> Path:
     """Where the scores of this model on these features lie, done or not."""
     return stage_of(run, "infer", features=features.name, model=model_mark(model))
+
+
+def part_for(model: dict[str, Any], what: str) -> str:
+    """The part of the chain that this model reads: "test" or "input" recordings, "" what was planned."""
+    reads = LADDER[model["name"]].reads
+    return f"{reads}-{what}" if what else reads
+
+
+def test_of(run: Run, model: dict[str, Any]) -> Path:
+    """Where the test recordings lie as this model reads them, done or not."""
+    return stage_of(run, part_for(model, "test"))
 
 
 def model_mark(model: dict[str, Any]) -> list[Any]:

@@ -10,8 +10,8 @@ from app.runtime.job import is_complete
 from app.runtime.run import Run
 from app.runtime.shards import rows_of
 from app.runtime.stop import STOP
-from jobs.chain import stage_of
-from jobs.models import chosen_model, model_folder, scored_stage
+from jobs.chain import extracted_by, stage_of
+from jobs.models import chosen_model, model_folder, scored_stage, test_of
 from jobs.pack import say
 
 NEED_DATA = {
@@ -65,14 +65,16 @@ def jobs_to_do(run: Run) -> dict[str, bool]:
         found["denoise"] = True
     if missing("mix"):
         found["mix"] = False
-    if missing("extract", "extract-test"):
-        found["extract"] = missing("extract-test")
+    parts = extracted_by(run.config)
+    tests = [part for part in parts if part.endswith("-test")]
+    if missing(*parts):
+        found["extract"] = missing(*tests)
     untrained = any(read_json(model_folder(run, each) / "model.json") is None for each in run.config.train.models)
     if untrained:
         found["train"] = False
-    features = stage_of(run, "extract-test")
-    no_test = is_complete(features) and not any(rows_of(features))
-    if not no_test and (untrained or not is_complete(scored_stage(run, chosen_model(run), features))):
+    no_test = any(is_complete(stage) and not any(rows_of(stage)) for stage in (stage_of(run, part) for part in tests))
+    model = None if untrained else chosen_model(run)
+    if not no_test and (model is None or not is_complete(scored_stage(run, model, test_of(run, model)))):
         found["infer"] = True
     if found or read_json(run.folder / "metrics.json") is None:
         found["evaluate"] = False

@@ -111,13 +111,14 @@ def _extract(run: Run) -> Work:
     plan = zip(rows_of(planned), recipes_of(planned), strict=True)
     rows = ({"id": row["id"], "manifest": row, "recipe": recipe} for row, recipe in plan)
     sounds = {"denoised": denoised, "backgrounds": backgrounds_stage(run)}
-    args = {**sounds, "config": run.config, "gpu_share": run.config.runtime.gpu_memory_share}
+    args = {**sounds, "config": run.config, "part": "extract", "gpu_share": run.config.runtime.gpu_memory_share}
     return extract_mixes, rows, run.config.extract.shard_clips, args
 
 
 def _extract_test(run: Run) -> Work:
     rows = by_split(rows_of(need(run, "prepare-test")), "test")
-    args = {"data": run.data, "config": run.config, "gpu_share": run.config.runtime.gpu_memory_share}
+    known = {"config": run.config, "part": "extract", "gpu_share": run.config.runtime.gpu_memory_share}
+    args = {"data": run.data, **known}
     return extract_recordings, rows, run.config.extract.shard_clips, args
 
 

@@ -12,9 +12,9 @@ from app.runtime.rows import Rows
 from app.runtime.run import Run
 from app.runtime.shards import rows_of
 from app.runtime.status import read_status
-from jobs.chain import stage_of
+from jobs.chain import extracted_by, stage_of
 from jobs.mix import summary_rows
-from jobs.models import chosen_model, scored_stage, trained_models
+from jobs.models import chosen_model, scored_stage, test_of, trained_models
 from jobs.prepare import split_rows
 
 
@@ -85,7 +85,8 @@ def _job_rows(stages: dict[str, Path], models: list[dict[str, Any]]) -> list[dic
 
 def _stages(run: Run) -> dict[str, Path]:
     """The stages of this very config, as far as they are done, in flow order."""
-    parts = ("prepare", "prepare-test", "denoise", "mix", "extract", "extract-test")
+    parts = ("prepare", "prepare-test", "denoise", "mix", *extracted_by(run.config))
     found = {part: stage_of(run, part) for part in parts}
-    found["infer"] = scored_stage(run, chosen_model(run), found["extract-test"])
+    model = chosen_model(run)
+    found["infer"] = scored_stage(run, model, test_of(run, model))
     return {part: folder for part, folder in found.items() if is_complete(folder)}

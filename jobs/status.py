@@ -94,7 +94,7 @@ def is_at_work(task: dict[str, Any]) -> bool:
 def belongs(task: dict[str, Any], run: str | None, job: str | None) -> bool:
     """Whether `task` is of `run` and of `job`; None or "all" is any. JOB may be a task's label too (extract-test)."""
     names = {task["job"], label_of(task)}
-    if label_of(task) == "extract-input":  # infer INPUT=... extracts first
+    if label_of(task) in ("extract-input", "waves-input"):  # infer INPUT=... extracts first
         names.add("infer")
     return run in (None, task.get("run")) and (job in (None, "all") or job in names)
 

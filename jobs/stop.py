@@ -112,7 +112,7 @@ def _the_one(meant: list[dict[str, Any]], run: str | None, job: str | None) -> s
 
 def _tell_end(task: dict[str, Any], job: str, seconds: float, runs: Path) -> None:
     if task["state"] == "stopped":
-        name = "infer INPUT=..." if label_of(task) == "extract-input" else job
+        name = "infer INPUT=..." if label_of(task).endswith("-input") else job
         alone = f"make {name} RUN={task['run']}" + ("" if str(runs) == "runs" else f" RUNS={runs}")
         _say(task, f"stopped after {span(seconds)}; the command that began it goes on; this job alone: `{alone}`")
     elif task["state"] == "stale":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.config.ladder import LADDER
 from app.errors import UserError
 from app.runtime.estimate import Cost, Threads, Training, cost_of, training_of, warm_up
 from app.runtime.files import read_json
@@ -18,7 +19,8 @@ from jobs.passes import clip_seconds
 from jobs.probe import Bench
 from jobs.sizes import Sizes
 
-STAGES = ("prepare", "denoise", "mix", "mix-audio", "extract", "extract-test", "infer")
+STAGES = ("prepare", "denoise", "mix", "mix-audio", "extract", "extract-test", "waves", "waves-test", "infer")
+PARTS_OF = {"prepare": ("prepare-test",), "mix": ("mix-audio",), "extract": ("extract-test", "waves", "waves-test")}
 OWN = {"read the voices", "draw"}  # steps of the job's own process that grow with the work
 STEPS_ONCE = {"load libraries", "split and audit", "load the model", "score", "report"}  # that do not, or hardly
 DOUBLES = 3000  # clips that make score and report take twice as long as few do (measured: 5.1 s for 100, 7.8 for 2,000)
@@ -119,13 +121,13 @@ def takes_of(bench: Bench, small: dict[str, Any]) -> list[Take]:
         own = sum(status["steps"].get(name, 0.0) for name in OWN)
         alone = part == "mix"  # no workers
         cores = usable_cores()
-        warm = extract_warm if part == "extract-test" else None
+        warm = extract_warm if part.endswith("-test") else None
         crew = 1 if alone else min(workers, len(shards))
         if sum(units for units, _ in shards):
             take.cost = cost_of(status["seconds"], shards, crew, cores, own, warm)
             if alone:  # its shards are done one after another, whatever the workers
                 take.cost = _of_two(stages[part], status, sum(units for units, _ in shards))
-            if part == "extract":
+            if part in ("extract", "waves"):
                 extract_warm = warm_up(shards, crew)
         _note(take, folder, status, sum(units for units, _ in shards))
         found.append(take)
@@ -187,7 +189,9 @@ def _status(folder: Path) -> dict[str, Any]:
 
 
 def _units(part: str) -> str:
-    return {"prepare": "sound_s", "denoise": "sound_s", "extract-test": "windows"}.get(part, "planned")
+    if part in ("prepare", "denoise"):
+        return "sound_s"
+    return "windows" if part in ("extract-test", "waves-test") else "planned"
 
 
 def _shards(folder: Path, part: str, small: dict[str, Any]) -> Iterator[tuple[float, float]]:
@@ -264,7 +268,7 @@ def _training(folder: Path, status: dict[str, Any], steps: int, train: int, sele
 
 def _fit(bench: Bench, name: str, status: dict[str, Any], train: int, select: int, both: int) -> Training:
     """Of a model that is fitted at once: what its few clips took beyond the usual is its start."""
-    extracted = (bench.runs / "probe" / "stages" / "extract").resolve()
+    extracted = (bench.runs / "probe" / "stages" / LADDER[name].reads).resolve()
     passes = clip_seconds(extracted, name, bench.run.config, bench.run.workers) * train
     spent = {**status["steps"], "learn inputs": min(passes, status["seconds"])}
     return training_of(status["seconds"], spent, [0.0], 0, train, select, both)
@@ -296,7 +300,7 @@ def _outside(bench: Bench) -> None:
 
 def _statuses(bench: Bench, job: str) -> Iterator[dict[str, Any]]:
     folder = bench.runs / "probe"
-    places = {p.resolve() for p in folder.glob("stages/*") if p.name in (job, f"{job}-test", f"{job}-audio")}
+    places = {p.resolve() for p in folder.glob("stages/*") if p.name in (job, *PARTS_OF.get(job, ()))}
     places |= {p.resolve() for p in folder.glob("models/*")} if job == "train" else set()
     places |= {folder / "report"} if job == "evaluate" else set()
     for place in places:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from app.config.ladder import LADDER
 from app.errors import UserError
 from app.learning.timing import training_seconds
 from app.runtime.desk import Desk, at_work, span
@@ -23,9 +24,9 @@ def train(run: Run) -> None:
     """Trains the models of the ladder, quickest first; the best epoch on *select* is kept."""
     from app.scoring.calibration import Calibration
 
-    extracted = need(run, "extract")
     found = []
     for name in run.config.train.models:
+        extracted = need(run, LADDER[name].reads)
         desk = Desk(run, model_folder(run, name), "train", f"train {name}")
         ready = _ready(desk.folder)
         if ready:
@@ -64,7 +65,7 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
     import torch
 
     from app.compat import device_within, use_threads
-    from app.features.store import Features
+    from app.features.store import STORES
     from app.learning.checkpoint import load_checkpoint, progress_in
     from app.learning.fit import fit_in_closed_form
     from app.learning.lost import leaving_a_lost_gpu
@@ -72,7 +73,7 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
     from app.models.registry import build
 
     folder, how = desk.folder, run.config.train
-    splits = {split: Features(extracted, (split,)) for split in ("train", "select", "calibrate")}
+    splits = {split: STORES[LADDER[name].reads](extracted, (split,)) for split in ("train", "select", "calibrate")}
     for split, data in splits.items():
         for column, values in zip(("fake", "real"), targets_of(data).T, strict=True):
             if values.min() == values.max():
@@ -109,7 +110,7 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
                 desk.say(f"goes on after step {trainer.progress.step}, epoch {trainer.progress.epoch}")
             trainer.run(lambda: run.stop and run.stop.reason, _teller(desk, how.epochs), between=desk.breathe)
             progress, model = trainer.progress, trainer.learner.model
-        ready = _finish(desk, name, model.to(device).float(), splits, progress, how.batch_clips)
+        ready = _finish(desk, name, model.to(device).float(), device, splits, progress, how.batch_clips)
     score = f"{ready['select']['select_score']:.4f} on select, calibrated"
     desk.say(f"done: score {score}, after epoch {progress.best_epoch}  ({folder})")
     return ready
@@ -149,7 +150,7 @@ def _train_together(run: Run, desk: Desk, name: str, extracted: Path, count: int
 
 
 def _finish(
-    desk: Desk, name: str, model: Any, splits: dict[str, Any], progress: Any, batch_clips: int
+    desk: Desk, name: str, model: Any, device: Any, splits: dict[str, Any], progress: Any, batch_clips: int
 ) -> dict[str, Any]:
     """Calibrates the model, which has its best weights; model.json comes last and says that all is there."""
     from app.features.at_once import AtOnce
@@ -159,7 +160,7 @@ def _finish(
     from app.scoring.decisions import thresholds_of
     from app.scoring.evaluation import evaluate_scores
 
-    folder, device, room = desk.folder, next(model.parameters()).device, AtOnce(batch_clips, say=desk.say)
+    folder, room = desk.folder, AtOnce(batch_clips, say=desk.say)
     logits = {split: logits_of(model, splits[split], room, device, desk.breathe) for split in ("select", "calibrate")}
     fitted = choose_calibration(logits["calibrate"], targets_of(splits["calibrate"]), desk.run_.config.seed)
     answers = apply_calibration(logits["select"], fitted)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from app.config import Config
+from app.config.ladder import LADDER
 from app.runtime.machine import usable_cores
 
 
@@ -14,13 +15,13 @@ def trainer_of(config: Config, name: str, extracted: Path, folder: Path, device:
     """
     import torch
 
-    from app.features.store import Features
+    from app.features.store import STORES
     from app.learning.loop import Trainer
     from app.models.registry import build
 
     torch.manual_seed(config.seed)
     model = build(name, config)
-    train, select = (Features(extracted, (split,)) for split in ("train", "select"))
+    train, select = (STORES[LADDER[name].reads](extracted, (split,)) for split in ("train", "select"))
     return Trainer(folder, model, train, select, config.train, config.seed, device, **keys)
 
 

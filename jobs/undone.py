@@ -6,8 +6,8 @@ from app.errors import UserError
 from app.runtime.files import read_json
 from app.runtime.job import is_complete
 from app.runtime.run import Run
-from jobs.chain import known_stage, stage_of
-from jobs.models import chosen_model, scored_stage, trained_models
+from jobs.chain import extracted_by, known_stage
+from jobs.models import chosen_model, scored_stage, test_of, trained_models
 
 
 def done_parts(run: Run) -> set[str]:
@@ -18,13 +18,13 @@ def done_parts(run: Run) -> set[str]:
         run.check_data()
     except UserError:  # another corpus than the run had last: prepare it, and all is new
         return set()
-    stages = ("prepare", "denoise", "mix", "mix-audio", "extract", "extract-test")
+    stages = ("prepare", "denoise", "mix", "mix-audio", *extracted_by(run.config))
     done = {part for part in stages if (stage := known_stage(run, part)) and is_complete(stage)}
     models = trained_models(run)
     done |= {f"train {model['name']}" for model in models}
     if models and len(models) == len(run.config.train.models):
         model = chosen_model(run)
-        if is_complete(scored_stage(run, model, stage_of(run, "extract-test"))):
+        if is_complete(scored_stage(run, model, test_of(run, model))):
             done.add("infer")
         metrics = read_json(Path(run.folder) / "metrics.json") or {}
         if (metrics.get("basis") or {}).get("weights") == model["weights_sha256"]:

@@ -19,7 +19,8 @@ UV = Path(sys.executable).parent / "uv"
 def main() -> int:
     pins = json.loads((HERE / "pins.json").read_text())
     for name, pin in pins.items():
-        wanted = f"torch=={pin['torch']}\nnumpy{pin['numpy']}\n"
+        line = ".".join(pin["torch"].split(".")[:2])  # torchaudio is built for one of torch's
+        wanted = f"torch=={pin['torch']}\ntorchaudio=={line}.*\nnumpy{pin['numpy']}\n"
         if compiled("moksori.in", f"{name}.txt", ["-c", "-"], wanted):
             return 2
         if compiled("prep.in", f"{name}-prep.txt", ["-c", f"{name}.txt"]):

@@ -202,6 +202,8 @@ class TrainConfig(Section):
     dropout: Probability = 0.2
     cnn_channels: tuple[PositiveInt, ...] = (16, 32, 48, 64)
     rnn_hidden: PositiveInt = 48
+    ssl: Literal["WAV2VEC2_BASE", "HUBERT_BASE", "WAV2VEC2_XLSR_300M"] = "WAV2VEC2_XLSR_300M"  # of ssl_head
+    ssl_weights: str | None = None  # file with its weights (.pth, .safetensors); null: where torchaudio leaves them
     spec_augment: bool = True  # random stripes of time and frequency are hidden from the model
     clip_norm: PositiveFloat = 5.0  # longest gradient
     patience: PositiveInt = 5  # epochs without a better score on select, then stop

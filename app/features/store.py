@@ -1,45 +1,24 @@
-"""Features on disk, read back: few large arrays that are memory-mapped, a few windows at a time.
+"""Windows on disk, read back: few large arrays that are memory-mapped, a few windows at a time.
 
-A shard is as `writer.FeatureWriter` leaves it.
+A shard is as `writer.FeatureWriter` or `waves.WaveWriter` leaves it.
 """
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from sys import intern
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.features.writer import ARRAYS
+from app.features import waves, writer
+from app.features.batches import Batch, Waves
 from app.runtime.arrays import stored
 from app.runtime.shards import rows_of
 
-
-class Batch(NamedTuple):
-    mel: torch.Tensor  # (clips, mels, frames) float32 (float16 as it lies on disk), dB
-    temporal: torch.Tensor  # (clips, channels, frames) float32
-    frames: torch.Tensor  # (clips,) int64: frames of sound
-    targets: torch.Tensor  # (clips, 2) float32: (fake, real); NaN where unknown
-    padded: bool = True  # whether some clip has padding; known here, so that no model must ask the GPU
-
-    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
-        """`change` of each of its tensors, whose first dimension is the clips."""
-        mel, temporal, frames, targets, padded = self
-        return Batch(change(mel), change(temporal), change(frames), change(targets), padded)
-
-    def part(self, first: int, clips: int) -> "Batch":
-        """Some neighbouring clips of it, as views."""
-        return self.each(lambda values: values[first : first + clips])
-
-    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "Batch":
-        """There, numbers as `dtype`; from pinned memory without waiting for it."""
-        return self.each(
-            lambda values: values.to(device, non_blocking=True).to(
-                dtype if values.is_floating_point() else values.dtype
-            )
-        )
+Kind = TypeVar("Kind", Batch, Waves)
 
 
 class Window(NamedTuple):
@@ -55,8 +34,10 @@ class Window(NamedTuple):
     position: int  # in the arrays of the shard
 
 
-class Features:
+class Stored(ABC, Generic[Kind]):
     """Windows of a stage, by number; `rows` tells of each. The arrays stay on disk."""
+
+    ARRAYS: ClassVar[tuple[str, ...]]  # by name; the last one says how much of a window is sound
 
     def __init__(self, stage: Path, splits: tuple[str, ...] | None = None, shard: str = "*") -> None:
         self.rows: list[Window] = []
@@ -65,7 +46,7 @@ class Features:
         for row in rows_of(stage, shard=shard):
             if row["shard"] not in self._files:
                 folder, position = stage / "shards" / row["shard"], 0
-                self._files[intern(row["shard"])] = tuple(folder / f"{name}.npy" for name in ARRAYS)
+                self._files[intern(row["shard"])] = tuple(folder / f"{name}.npy" for name in self.ARRAYS)
             if splits is None or row["split"] in splits:
                 self.rows.append(_window(row, position))
             position += 1
@@ -73,29 +54,31 @@ class Features:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(self, numbers: NDArray[np.int64]) -> Batch:
+    @abstractmethod
+    def _batch(self, columns: list[torch.Tensor], frames: torch.Tensor, targets: torch.Tensor) -> Kind:
+        """columns: those of ARRAYS but the last, which is `frames`."""
+
+    def batch(self, numbers: NDArray[np.int64]) -> Kind:
         return self.stored_batch(numbers).to(torch.device("cpu"))
 
-    def stored_batch(self, numbers: NDArray[np.int64]) -> Batch:
-        """As it lies on disk, the mel map in float16: half of the bytes, where it is yet to travel."""
+    def stored_batch(self, numbers: NDArray[np.int64]) -> Kind:
+        """As it lies on disk, in half of the bytes, where it is yet to travel."""
         if not len(numbers):
             return self.stored_batch(np.arange(1)).part(0, 0)
         rows = [self.rows[n] for n in numbers]
-        mel, temporal, frames = zip(*(self._read(row) for row in rows), strict=True)
+        *columns, frames = zip(*(self._read(row) for row in rows), strict=True)
         targets = [[np.nan if label is None else label for label in (row.fake, row.real)] for row in rows]
-        return Batch(
-            torch.from_numpy(np.stack(mel)),
-            torch.from_numpy(np.stack(temporal)),
+        return self._batch(
+            [torch.from_numpy(np.stack(values)) for values in columns],
             torch.tensor(frames, dtype=torch.int64),
             torch.tensor(targets, dtype=torch.float32),
-            bool(min(frames) < mel[0].shape[-1]),
         )
 
     def clip_bytes(self) -> int:
         """What one clip of a stored_batch takes."""
-        return sum(values[:1].nbytes for values in self.stored_batch(np.arange(1))[:4])
+        return sum(values.numel() * values.element_size() for values in self.stored_batch(np.arange(1))[:-1])
 
-    def batches(self, size: int) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+    def batches(self, size: int) -> Iterator[tuple[NDArray[np.int64], Kind]]:
         """In order, `size` at a time."""
         for start in range(0, len(self), size):
             numbers = np.arange(start, min(start + size, len(self)))
@@ -103,6 +86,29 @@ class Features:
 
     def _read(self, row: Window) -> tuple[Any, ...]:
         return tuple(stored(path)[row.position] for path in self._files[row.shard])
+
+
+class Features(Stored[Batch]):
+    """Of the stage `extract`."""
+
+    ARRAYS = writer.ARRAYS
+
+    def _batch(self, columns: list[torch.Tensor], frames: torch.Tensor, targets: torch.Tensor) -> Batch:
+        mel, temporal = columns
+        return Batch(mel, temporal, frames, targets, bool(frames.min() < mel.shape[-1]))
+
+
+class Waveforms(Stored[Waves]):
+    """Of the stage `waves`."""
+
+    ARRAYS = waves.ARRAYS
+
+    def _batch(self, columns: list[torch.Tensor], frames: torch.Tensor, targets: torch.Tensor) -> Waves:
+        (wave,) = columns
+        return Waves(wave, frames, targets, bool(frames.min() < wave.shape[-1]))
+
+
+STORES: dict[str, type[Features] | type[Waveforms]] = {"extract": Features, "waves": Waveforms}  # by the stage's name
 
 
 def _window(row: dict[str, Any], position: int) -> Window:

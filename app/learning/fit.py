@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.features.store import Batch, Features
+from app.features.batches import AnyBatch
+from app.features.store import Stored
 from app.learning.checkpoint import Progress, save_checkpoint
 from app.learning.predict import logits_of
 from app.learning.selection import select_metrics
@@ -21,8 +22,8 @@ from app.runtime.steps import step
 def fit_in_closed_form(
     folder: Path,
     model: Any,
-    train: Features,
-    select: Features,
+    train: Stored[Any],
+    select: Stored[Any],
     batch_clips: int,
     between: Callable[[], None] = lambda: None,
 ) -> Progress:
@@ -48,14 +49,14 @@ def fit_in_closed_form(
 
 
 def passes_over(
-    model: Any, train: Features, batch_clips: int, between: Callable[[], None] = lambda: None
+    model: Any, train: Stored[Any], batch_clips: int, between: Callable[[], None] = lambda: None
 ) -> tuple[Tensor, Tensor]:
     """What a fit grows with: all clips once for the statistics of the inputs, once more to be pooled.
 
     Returns (clips, numbers) and their targets, (clips, 2).
     """
 
-    def batches() -> Iterator[Batch]:
+    def batches() -> Iterator[AnyBatch]:
         for _, batch in train.batches(batch_clips):
             yield batch
             between()
@@ -67,7 +68,7 @@ def passes_over(
 
 
 @torch.no_grad()
-def _pooled(model: Any, batches: Iterator[Batch], clips: int) -> tuple[Tensor, Tensor]:
+def _pooled(model: Any, batches: Iterator[AnyBatch], clips: int) -> tuple[Tensor, Tensor]:
     """(clips, numbers) and their targets, (clips, 2).
 
     Made room for at once: small pieces that stay among large ones that go would hold the heap open, MBs a batch.

@@ -5,14 +5,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.features.at_once import AtOnce
-from app.features.store import Batch
+from app.features.batches import AnyBatch
 from app.learning.precision import Precision
 from app.learning.world import Alone
 
 
 def loss_with_gradients(
     model: nn.Module,
-    batch: Batch,
+    batch: AnyBatch,
     room: AtOnce,
     seed: int,
     precision: Precision | None = None,
@@ -50,7 +50,7 @@ def loss_with_gradients(
     return loss
 
 
-def _add_gradients(model: nn.Module, part: Batch, clips: int, precision: Precision | None) -> Tensor:
+def _add_gradients(model: nn.Module, part: AnyBatch, clips: int, precision: Precision | None) -> Tensor:
     """Those of a part's share in the mean loss of `clips` clips; returns that share."""
     share = len(part.targets) / clips  # exactly 1 for a batch in one part
     if precision is None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from app.compat import adamw, compile_in_place, is_out_of_memory
 from app.config import TrainConfig
 from app.features.at_once import AtOnce, no_room
-from app.features.store import Batch
+from app.features.batches import AnyBatch
 from app.learning.gradients import loss_with_gradients
 from app.learning.precision import Precision
 from app.learning.world import Alone
@@ -40,7 +40,7 @@ class Learner:
         if self.average is not None:
             self.average.load_state_dict(self.model.state_dict())
 
-    def step(self, batch: Batch, clips: int, step: int, rate: float, seed: int) -> Tensor:
+    def step(self, batch: AnyBatch, clips: int, step: int, rate: float, seed: int) -> Tensor:
         """One step on this process' part of `clips` clips; returns their mean loss, which is not waited for."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -21,7 +21,8 @@ from torch import nn
 from app.config import TrainConfig
 from app.errors import Stopped, UserError
 from app.features.at_once import AtOnce, nobody
-from app.features.store import Batch, Features
+from app.features.batches import AnyBatch, Batch
+from app.features.store import Stored
 from app.learning.checkpoint import Progress
 from app.learning.keeping import Keeping
 from app.learning.learner import Learner
@@ -54,8 +55,8 @@ class Trainer:
         self,
         folder: Path,
         model: nn.Module,
-        train: Features,
-        select: Features,
+        train: Stored[Any],
+        select: Stored[Any],
         cfg: TrainConfig,
         seed: int,
         device: torch.device,
@@ -119,7 +120,7 @@ class Trainer:
             self.keeping.keep_best(self.supply.steps)
 
     def _learn_inputs(self, heed: Callable[[], None]) -> None:
-        def batches() -> Iterator[Batch]:
+        def batches() -> Iterator[AnyBatch]:
             for _, batch in self.train.batches(self.cfg.batch_clips):
                 yield batch.to(self.device, self.learner.precision.weights)
                 self._leave_if(heard(heed))
@@ -142,9 +143,9 @@ class Trainer:
                 self._look()
                 self.keeping.save()
 
-    def _step(self, batch: Batch, clips: int) -> None:
+    def _step(self, batch: AnyBatch, clips: int) -> None:
         done = self.progress.step
-        if self.cfg.spec_augment:
+        if self.cfg.spec_augment and isinstance(batch, Batch):
             mels, frames = batch.mel.shape[1:]
             rng = np.random.default_rng(seed_of(self.seed, "stripes", done))
             stripes = self.world.share(draw_stripes(clips, mels, frames, rng))  # a clip's own, whoever has the clip

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,14 +10,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from app.features.at_once import AtOnce
-from app.features.store import Features
+from app.features.store import Stored
 from app.learning.precision import Precision
 
 
 @torch.no_grad()
 def logits_of(
     model: nn.Module,
-    features: Features,
+    features: Stored[Any],
     batch_clips: int | AtOnce,
     device: torch.device,
     between: Callable[[], None] = lambda: None,

@@ -13,10 +13,12 @@ from pydantic import ValidationError
 from app.audio.level import Waveform
 from app.audio.windows import windows_of
 from app.config import Config
+from app.config.ladder import LADDER
 from app.errors import UserError
+from app.features.batches import Batch, Waves
 from app.features.frames import num_frames
 from app.features.on_cpu import features_of
-from app.features.store import Batch
+from app.features.waves import as_stored
 from app.features.writer import MEL_TYPE
 from app.learning.checkpoint import load_checkpoint
 from app.models.registry import build
@@ -64,26 +66,38 @@ class ModelFolder:
         """(windows, 2): p_fake and p_real of each, calibrated; the same as infer gives of stored features."""
         config, rate = self.config, self.config.sample_rate
         size = round(config.mix.window_s * rate)
-        mels, temporals, frames = [], [], []
-        for samples in windows:
-            if config.extract.front_end == "gate":
-                from app.audio.denoise import gate
+        if config.extract.front_end == "gate":
+            from app.audio.denoise import gate
 
-                how = config.denoise
-                samples = gate(samples, rate, stationary=how.stationary, reduction=how.reduction)
-            mel, temporal = features_of(np.pad(samples, (0, size - len(samples))), rate, config.extract)
-            mels.append(mel.astype(MEL_TYPE).astype(np.float32))  # as they come from disk
-            temporals.append(temporal)
-            frames.append(num_frames(len(samples), rate, config.extract))
-        unknown = torch.full((len(mels), 2), torch.nan)
-        batch = Batch(
-            torch.from_numpy(np.stack(mels)),
-            torch.from_numpy(np.stack(temporals)),
-            torch.tensor(frames),
-            unknown,
-            padded=min(frames) < mels[0].shape[-1],
-        )
+            how = config.denoise
+            windows = (gate(heard, rate, stationary=how.stationary, reduction=how.reduction) for heard in windows)
+        make = _waves if LADDER[self.name].reads == "waves" else _features
+        batch = make(list(windows), size, config)
         return apply_calibration(self.network(batch).double().numpy(), self.calibration)
+
+
+def _features(windows: list[Waveform], size: int, config: Config) -> Batch:
+    """As it would come from disk; so in _waves."""
+    mels, temporals, frames = [], [], []
+    for samples in windows:
+        mel, temporal = features_of(np.pad(samples, (0, size - len(samples))), config.sample_rate, config.extract)
+        mels.append(mel.astype(MEL_TYPE).astype(np.float32))
+        temporals.append(temporal)
+        frames.append(num_frames(len(samples), config.sample_rate, config.extract))
+    return Batch(
+        torch.from_numpy(np.stack(mels)),
+        torch.from_numpy(np.stack(temporals)),
+        torch.tensor(frames),
+        torch.full((len(mels), 2), torch.nan),
+        padded=min(frames) < mels[0].shape[-1],
+    )
+
+
+def _waves(windows: list[Waveform], size: int, config: Config) -> Waves:
+    wave = np.stack([as_stored(np.pad(samples, (0, size - len(samples)))) for samples in windows])
+    lengths = torch.tensor([len(samples) for samples in windows])
+    unknown = torch.full((len(wave), 2), torch.nan)
+    return Waves(torch.from_numpy(wave), lengths, unknown, padded=int(lengths.min()) < size).to(torch.device("cpu"))
 
 
 def _config(folder: Path, values: dict[str, Any]) -> Config:

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.features.store import Batch
+from app.features.batches import Batch
 
 HIDDEN_FRAMES, HIDDEN_MELS, STRIPES = 40, 10, 2  # at most so wide, so many of each
 

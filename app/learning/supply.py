@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from app.compat import free_on
 from app.features.at_once import nobody
-from app.features.store import Batch, Features
+from app.features.batches import AnyBatch
+from app.features.store import Stored
 from app.learning.resident import Resident
 from app.learning.world import Alone
 from app.runtime.room import amount
@@ -27,7 +29,7 @@ class Supply:
 
     def __init__(
         self,
-        features: Features,
+        features: Stored[Any],
         batch_clips: int,
         seed: int,
         device: torch.device,
@@ -46,7 +48,7 @@ class Supply:
                 say(f"all features ({amount(needed)}) stay on the GPU, which has {amount(free)} free for us")
                 self._resident = Resident(features, device)
 
-    def batches(self, epoch: int, first: int) -> Iterator[tuple[Batch, int]]:
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[AnyBatch, int]]:
         """From the `first`-th of the epoch on: this process' part, and how many clips the batch has in all."""
         order = np.random.default_rng(seed_of(self.seed, "epoch", epoch)).permutation(len(self.features))
         wholes = [order[n * self.batch_clips : (n + 1) * self.batch_clips] for n in range(first, self.steps)]
@@ -55,10 +57,10 @@ class Supply:
         for whole, batch in zip(wholes, found, strict=True):
             yield batch.to(self.device, self.dtype), len(whole)
 
-    def _ahead(self, parts: list[NDArray[np.int64]]) -> Iterator[Batch]:
+    def _ahead(self, parts: list[NDArray[np.int64]]) -> Iterator[AnyBatch]:
         """The parts in turn, those after it being read while one is computed."""
         readers, ahead = (READERS, AHEAD) if self.device.type == "cuda" else (1, 1)
-        coming: deque[Future[Batch]] = deque()
+        coming: deque[Future[AnyBatch]] = deque()
         with ThreadPoolExecutor(readers) as pool:
             for n in range(len(parts)):
                 while len(coming) <= ahead and n + len(coming) < len(parts):
@@ -67,6 +69,6 @@ class Supply:
                     batch = coming.popleft().result()
                 yield batch
 
-    def _read(self, part: NDArray[np.int64]) -> Batch:
+    def _read(self, part: NDArray[np.int64]) -> AnyBatch:
         batch = self.features.stored_batch(part)
         return batch.each(Tensor.pin_memory) if self.device.type == "cuda" else batch

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from app.compat import gelu, in_full
 from app.config import Config
+from app.features.batches import Batch
 from app.features.frames import channel_names
-from app.features.store import Batch
 from app.models.inputs import Inputs
 
 RNN_STRIDE = 4  # frames a step of the RNN

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from app.features.store import Batch
+from app.features.batches import Batch
 
 SPREAD = 1e-4  # no channel is divided by less
 DEPTH_DB = 80.0  # what lies further below a clip's loudest is rounding, or digital silence

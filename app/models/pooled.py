@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from app.features.store import Batch
+from app.features.batches import Batch
 from app.models.inputs import Inputs
 
 PART = 1024  # clips that are looked at together

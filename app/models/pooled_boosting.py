@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from app.config import Config
+from app.features.batches import Batch
 from app.features.frames import channel_names
-from app.features.store import Batch
 from app.models.pooled import PART, Pooled
 
 TREES, DEPTH = 300, 3

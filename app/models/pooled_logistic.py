@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from app.config import Config
+from app.features.batches import Batch
 from app.features.frames import channel_names
-from app.features.store import Batch
 from app.models.pooled import PART, Pooled
 
 STRENGTH = 0.01  # scikit-learn's C: small, for the test's voices are other voices

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from app.config import Config
+from app.features.batches import Batch
 from app.features.frames import channel_names
-from app.features.store import Batch
 from app.models.pooled import Pooled
 
 HIDDEN = 64

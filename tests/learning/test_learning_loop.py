@@ -9,7 +9,8 @@ from feature_stages import CPU, FRAMES, MELS, feature_stage, how, silent, small_
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from app.features.store import Batch, Features
+from app.features.batches import Batch
+from app.features.store import Features
 from app.learning import loop
 from app.learning.checkpoint import load_checkpoint
 from app.learning.fit import fit_in_closed_form

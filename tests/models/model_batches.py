@@ -3,8 +3,8 @@
 import torch
 
 from app.config import Config, ExtractConfig, TrainConfig
+from app.features.batches import Batch
 from app.features.extract import channel_names
-from app.features.store import Batch
 from app.models.registry import build
 
 EXTRACT = ExtractConfig(mels=13, contrast_bands=2)
