@@ -18,12 +18,12 @@ from app.corpora.corpus import Corpus
 from app.corpora.manifest import Row
 from app.corpora.recordings import recordings_of
 from app.errors import UserError
-from app.runtime.desk import span
 from app.runtime.estimate import Threads, threads_from
 from app.runtime.files import sha256_of
 from app.runtime.machine import usable_cores
 from app.runtime.room import free_bytes
 from app.runtime.run import Run, open_run
+from app.runtime.tell import span
 from jobs.pack import guarded
 from jobs.probe import Bench, draw_clips, lay_out
 from jobs.sizes import Sizes, sizes_of

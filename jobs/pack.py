@@ -14,7 +14,6 @@ from app.config import load_config
 from app.errors import ACT, DONE, STOPPED, Stopped, UserError
 from app.runtime.archive import Differs, archive_bytes, read_archive, read_table, write_archive
 from app.runtime.archive_table import FORMAT, checked
-from app.runtime.desk import span
 from app.runtime.faults import passing
 from app.runtime.files import sha256_of, sync
 from app.runtime.locks import take_lock
@@ -23,6 +22,7 @@ from app.runtime.pace import PACE
 from app.runtime.room import amount, free_bytes
 from app.runtime.run import Run, mend_of
 from app.runtime.stop import STOP, StopFlag
+from app.runtime.tell import span
 from jobs.luggage import Load, load_of, made_on, nobody_at_work, stages_of
 
 SAY_S = 5.0

@@ -9,14 +9,13 @@ from sys import intern
 from typing import Any
 
 from app.config import Config
-from app.runtime.desk import span
 from app.runtime.files import read_json, write_json
 from app.runtime.job import open_job
 from app.runtime.rows import Row, Rows
 from app.runtime.run import Run, job_main
 from app.runtime.shards import Draft, Shard, commit, cut, receipt_of, rows_of
 from app.runtime.steps import step
-from app.runtime.tell import tell
+from app.runtime.tell import span, tell
 from jobs.chain import spec_of
 from jobs.terminal import table
 

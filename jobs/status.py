@@ -19,9 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from app.errors import ACT
-from app.runtime.desk import span
 from app.runtime.status import ALIVE, read_status
 from app.runtime.stop import STOP_SIGNALS
+from app.runtime.tell import span
 
 EVERY_S = 2.0
 COLOURS = {"failed": "red", "stale": "red", "done": "green", "stopped": "yellow"}

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from app.errors import ACT, DONE, UserError
-from app.runtime.desk import span
+from app.runtime.tell import span
 from jobs.status import asked_run, belongs, is_at_work, label_of, no_job, tasks_under
 
 MORE_S = 10.0  # beyond the job's own grace, for its last heartbeat and a slow shared disk

@@ -3,11 +3,11 @@
 from typing import Any
 
 from app.errors import UserError
-from app.runtime.desk import span
 from app.runtime.estimate import Threads
 from app.runtime.machine import usable_cores, usable_memory
 from app.runtime.room import amount, free_bytes
 from app.runtime.run import Run
+from app.runtime.tell import span
 from jobs.sizes import Sizes
 from jobs.takes import Take
 from jobs.terminal import table

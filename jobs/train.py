@@ -10,10 +10,11 @@ from typing import Any
 from app.config.ladder import LADDER
 from app.errors import UserError
 from app.learning.timing import training_seconds
-from app.runtime.desk import Desk, at_work, span
+from app.runtime.desk import Desk, at_work
 from app.runtime.files import point_link, read_json, sha256_of, write_atomic, write_json
 from app.runtime.room import check_room
 from app.runtime.run import Run, job_main
+from app.runtime.tell import span
 from jobs.chain import model_spec, need
 from jobs.models import model_folder
 from jobs.terminal import table
@@ -215,7 +216,7 @@ def _teller(desk: Desk, epochs: int) -> Any:
             desk.say(f"epoch {progress.epoch}/{epochs}  {numbers}  {left}")
             said[0] = now
         elif now - said[0] > 10:
-            desk.say(f"step {progress.step}/{epochs * steps}  {rate:.2g} steps/s  {left}")
+            desk.note(f"step {progress.step}/{epochs * steps}  {rate:.2g} steps/s  {left}")
             said[0] = now
 
     return tell

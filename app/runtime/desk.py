@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import Stopped, UserError
+from app.runtime.bar import bar_at_the_end
 from app.runtime.files import clear_torn, here
 from app.runtime.gpus import TakenGpus, taken_gpus
 from app.runtime.locks import take_lock
@@ -20,7 +21,7 @@ from app.runtime.room import amount
 from app.runtime.run import Run
 from app.runtime.seat import breathe_by, rested
 from app.runtime.status import RUNNING, WAITING, YIELDING, Status, read_status
-from app.runtime.tell import tell
+from app.runtime.tell import span, tell
 
 LONGEST_REST_S = 5.0  # at once, so that a stop is heard
 NEAR = 0.6  # of the memory we may hold: from there on it is looked at more often
@@ -40,6 +41,7 @@ class Desk:
         self.status = Status(folder, job)
         self.status.update(label=label, run=run.name)
         self.log: RotatingLog | None = None
+        self.bar = False  # whether one shows our progress
         settings = run.config.runtime
         self.memory = settings.memory_gb * 1e9 or usable_memory() / 2  # bytes that all our processes may hold
         self.neighbours = Neighbours(run.runs, run.workers, settings)
@@ -54,6 +56,13 @@ class Desk:
         tell(self.run_.said[0])
         if self.log:
             self.log.write(f"{time.strftime('%F %T')} {self.run_.said[0]}")
+
+    def note(self, line: str) -> None:
+        """As `say`, but to a terminal only where no bar tells the same."""
+        if self.bar and self.log:
+            self.log.write(f"{time.strftime('%F %T')} {self.label}  {line}")
+        else:
+            self.say(line)
 
     def breathe(self) -> None:
         """For work in this very process, between its steps: rests while others need the cores; raises Stopped."""
@@ -158,7 +167,8 @@ def at_work(desk: Desk, gpus: int = 0) -> Iterator[bool]:
             desk.say("the locks of this disk do not work: should another job be at it, nothing is lost but time")
         if gpus:
             desk.gpus = _gpus_of(desk, gpus)
-        yield lock.works
+        with bar_at_the_end(desk.label, lambda: desk.status.values) as desk.bar:
+            yield lock.works
         desk.status.rested(desk.rested_s)
         desk.status.end("done")
     except Stopped as stopped:
@@ -187,15 +197,6 @@ def _gpus_of(desk: Desk, count: int) -> TakenGpus:
         taken = taken_gpus(run.runs, desk.label, wanted, wait_state=desk.waits_for, say=desk.say, leave=run.stop.leave)
         run.gpus = run.leaving.enter_context(taken)
     return run.gpus
-
-
-def span(seconds: float) -> str:
-    """A time to read: 40s, 12m, 3h05."""
-    if seconds < 90:
-        return f"{seconds:.0f}s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f}m"
-    return f"{seconds // 3600:.0f}h{seconds % 3600 // 60:02.0f}"
 
 
 def _already(desk: Desk) -> UserError:

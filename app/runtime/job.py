@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import Stopped, UserError
-from app.runtime.desk import Desk, at_work, span
+from app.runtime.desk import Desk, at_work
 from app.runtime.files import fingerprint, read_json, write_json
 from app.runtime.machine import libraries
 from app.runtime.room import amount, check_room, no_room
 from app.runtime.run import Run
 from app.runtime.shards import Shard, clear_all_drafts, clear_drafts, receipt_of
 from app.runtime.steps import taken_steps
+from app.runtime.tell import span
 from app.runtime.worker import Done, ShardWork
 from app.runtime.workers import Crew, run_here
 
