@@ -63,14 +63,16 @@ FROM prep-packages AS prep
 COPY --from=ours /opt/loops /opt/loops
 COPY --from=ours /opt/moksori /opt/moksori
 # what it was built from, as app/host/images.py counts it
-ARG SOURCE=unknown
+ARG SOURCE=unknown COMMIT
+ENV MOKSORI_COMMIT=${COMMIT}
 LABEL moksori.source=${SOURCE}
 CMD ["python3", "-m", "jobs.prepare"]
 
 FROM packages AS extract
 COPY --from=ours /opt/loops /opt/loops
 COPY --from=ours /opt/moksori /opt/moksori
-ARG SOURCE=unknown
+ARG SOURCE=unknown COMMIT
+ENV MOKSORI_COMMIT=${COMMIT}
 LABEL moksori.source=${SOURCE}
 CMD ["python3", "-m", "jobs.extract"]
 

@@ -12,8 +12,10 @@ from app.errors import UserError
 from app.learning.timing import training_seconds
 from app.runtime.desk import Desk, at_work
 from app.runtime.files import point_link, read_json, sha256_of, write_atomic, write_json
+from app.runtime.made import note_made
 from app.runtime.room import check_room
 from app.runtime.run import Run, job_main
+from app.runtime.seat import worked_s
 from app.runtime.tell import span
 from jobs.chain import model_spec, need
 from jobs.models import model_folder
@@ -35,6 +37,7 @@ def train(run: Run) -> None:
         else:
             with at_work(desk, gpus=run.config.runtime.max_gpus):
                 write_json(desk.folder / "train.json", model_spec(run, name))
+                note_made(desk.folder / "made.json", config=run.config.model_dump(mode="json"))
                 ready = _train_one(run, desk, name, extracted)
         point_link(desk.folder.with_name(name), Path(desk.folder.name))  # models/NAME: the one of this config
         found.append({**ready, "seconds": training_seconds(desk.folder)})
@@ -162,7 +165,12 @@ def _finish(
     from app.scoring.evaluation import evaluate_scores
 
     folder, room = desk.folder, AtOnce(batch_clips, say=desk.say)
-    logits = {split: logits_of(model, splits[split], room, device, desk.breathe) for split in ("select", "calibrate")}
+    logits, began = {}, worked_s()
+    for split in ("select", "calibrate"):
+        logits[split] = logits_of(model, splits[split], room, device, desk.breathe)
+    speed = sum(map(len, logits.values())) / max(worked_s() - began, 1e-6)
+    told = {"clips_per_s": round(speed, 2), "device": device.type, "threads": desk.run_.workers}
+    write_json(folder / "speed.json", told)
     fitted = choose_calibration(logits["calibrate"], targets_of(splits["calibrate"]), desk.run_.config.seed)
     answers = apply_calibration(logits["select"], fitted)
     thresholds = thresholds_of(targets_of(splits["calibrate"]), apply_calibration(logits["calibrate"], fitted))
@@ -186,6 +194,7 @@ def _finish(
         },
         # so that the folder alone can score
         "config": desk.run_.config.model_dump(mode="json", exclude={"runtime"}),
+        "parameters": sum(p.numel() for p in model.parameters()),
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
         "weights_sha256": sha256_of(folder / "best.safetensors"),

@@ -5,7 +5,7 @@
 Each job is killed (kill -9, the job itself or one of its processes) at random moments
 after its work has begun, and once at every write, fsync and rename that a shard or a
 checkpoint is made of; then it is run again until it is done. Compared is every file of
-the runs folder but status, logs, locks and timing.jsonl.
+the runs folder but status, logs, locks, and what timing.jsonl, made.json and speed.json tell of this machine.
 """
 
 import argparse
@@ -31,7 +31,7 @@ BROKEN = ("denoise", "extract", "train", "infer")
 CLIPS = 40  # of the demo recordings: enough to be split and mixed, few enough to be killed often
 COMMITS = ("shard", "receipt.json", "manifest.jsonl", "failed.jsonl", "noise.jsonl", ".npy", ".safetensors", ".csv",
            "metrics.jsonl", "model.json", "calibration.json")  # fmt: skip
-NOT_COMPARED = {"status", "logs", "lock", "timing.jsonl", ".live", ".gpus"}
+NOT_COMPARED = {"status", "logs", "lock", "timing.jsonl", "made.json", "speed.json", ".live", ".gpus"}
 CONFIG = """
 sample_rate: 16000
 prepare: {valid_fraction: 0.4}

@@ -32,9 +32,25 @@ def main():
 
 def build():
     """All four; an exit code."""
-    os.environ["SOURCE"] = digest()
+    os.environ["SOURCE"], os.environ["COMMIT"] = digest(), commit()
     words = ["docker", "compose", "--profile", "jobs", "build", *BUILDERS]
     return 2 if subprocess.run(words, cwd=ROOT, check=False).returncode else 0
+
+
+def commit():
+    """Of this checkout, "+" where files were changed since; empty where nobody knows. Models note it."""
+
+    def told(*words):
+        call = ["git", "-C", ROOT, *words]
+        try:
+            done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    if os.path.realpath(told("rev-parse", "--show-toplevel") or "/") != os.path.realpath(ROOT):
+        return ""
+    return told("rev-parse", "HEAD") + ("+" if told("status", "--porcelain", "--untracked-files=no") else "")
 
 
 def save():
@@ -105,7 +121,7 @@ def wanted():
 
 def ensure(service):
     """Whether the service's image is here and of this source; else it is built."""
-    os.environ["SOURCE"] = digest()
+    os.environ["SOURCE"], os.environ["COMMIT"] = digest(), commit()
     code, said, complaint = asked("compose", "config", "--images", service, seconds=30)
     if code:
         refuse(complaint or "docker compose config failed", "mend .env; `make doctor` renews what it knows")

@@ -12,11 +12,12 @@ from app.scoring.metrics import official_score
 
 
 def select_metrics(logits: NDArray[np.float64], select: Stored[Any]) -> dict[str, float]:
-    """Loss and official score (uncalibrated) on *select*, by which the model is chosen."""
+    """Loss on *select*, official score, by which the model is chosen, and its terms."""
     targets = targets_of(select)
     score = official_score(targets, 1 / (1 + np.exp(-logits)))
     loss = float(F.binary_cross_entropy_with_logits(torch.from_numpy(logits), torch.from_numpy(targets)))
-    return {"select_loss": loss, "select_score": score.score, "select_auc": score.auc}
+    terms = {"select_auc": score.auc, "select_brier": score.brier, "select_ece": score.ece}
+    return {"select_loss": loss, "select_score": score.score, **terms}
 
 
 def targets_of(features: Stored[Any]) -> NDArray[np.float64]:

@@ -62,6 +62,7 @@ def test_select_metrics_are_the_official_score_of_the_sigmoid_and_torchs_loss(fe
     assert targets.tolist() == [[row.fake, row.real] for row in features.rows]
     found, expected = select_metrics(logits, features), official_score(targets, 1 / (1 + np.exp(-logits)))
     assert (found["select_score"], found["select_auc"]) == (expected.score, expected.auc)
+    assert (found["select_brier"], found["select_ece"]) == (expected.brier, expected.ece)
     likelihood = np.mean([negative_log_likelihood(logits[:, c], targets[:, c]) for c in (0, 1)])
     assert found["select_loss"] == pytest.approx(likelihood)
 
