@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV_DIR ?= .venv
 VENV := $(VENV_DIR)/bin/python
 export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CSV PLOT CUDA VENV_DIR
-export GPU GPUS MAX_GPUS RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
+export GPU GPUS MAX_GPUS BUDGET RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
 
 JOBS := prepare denoise mix extract train infer evaluate
-.PHONY: help demo all $(JOBS) config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
+.PHONY: help demo all $(JOBS) ladder leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
   test test-pins test-containers chaos fuzz profile bench bench-scaling bench-memory bench-train bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
@@ -34,6 +34,12 @@ infer: ## scores and submission.csv; INPUT=file, folder, list.txt or - for any r
 evaluate: ## official score beside its floors, report/index.html; FINAL=1 looks at the test labels
 $(JOBS): has-python
 	@$(PYTHON) app/host/launch.py $@
+
+ladder: has-python ## trains every model, quickest first, within BUDGET=30m (2h, ...), and ranks them
+	@$(PYTHON) app/host/launch.py ladder
+
+leaderboard: has-python ## every trained model of every run by its score on validation; RUN=name, JSON=1
+	@$(PYTHON) app/host/launch.py --tool leaderboard
 
 ##@ Look after them
 config: has-python ## what CONFIG comes to: every key, its value and where that comes from

@@ -86,15 +86,21 @@ def model_spec(run: Run, name: str) -> dict[str, Any]:
     return {**spec, "fingerprint": fingerprint(spec)}
 
 
-def read_by(config: Config) -> tuple[str, ...]:
-    """The stages that the models of train.models read, features first: "extract", "waves"."""
-    wanted = {LADDER[name].reads for name in config.train.models}
-    return tuple(part for part in ("extract", "waves") if part in wanted)
+def model_folder(run: Run, name: str) -> Path:
+    """models/NAME-FINGERPRINT: another config is another folder, so nothing trained is overwritten or trained twice."""
+    return run.folder / "models" / f"{name}-{model_spec(run, name)['fingerprint']}"
 
 
-def extracted_by(config: Config) -> tuple[str, ...]:
-    """The parts that `extract` makes for train.models: what was planned and the test, as each of them reads it."""
-    return tuple(f"{part}{of}" for part in read_by(config) for of in ("", "-test"))
+def read_by(run: Run) -> tuple[str, ...]:
+    """The stages that its models read, those of train.models and what else is trained: "extract", "waves"."""
+    asked = run.config.train.models
+    models = [name for name in LADDER if name in asked or (model_folder(run, name) / "model.json").exists()]
+    return tuple(part for part in ("extract", "waves") if any(LADDER[name].reads == part for name in models))
+
+
+def extracted_by(run: Run) -> tuple[str, ...]:
+    """The parts that `extract` makes: what was planned and the test, as its models read them."""
+    return tuple(f"{part}{of}" for part in read_by(run) for of in ("", "-test"))
 
 
 def known_stage(run: Run, part: str) -> Path | None:

@@ -27,7 +27,7 @@ BYTES_PER_S = 32_000  # of a recording, for a guess
 
 def extract(run: Run) -> None:
     """Renders the planned clips and reads the test recordings, and computes the same features of both."""
-    for part in read_by(run.config):
+    for part in read_by(run):
         extract_as(run, part)
 
 

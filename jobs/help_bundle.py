@@ -27,7 +27,7 @@ LINES = 200  # of the end of each log
 LINE_BYTES = 500  # about; a log's end is looked for in LINES times this
 OURS = (
     "CONFIG", "RUN", "DATA", "RUNS", "WORKERS", "DEVICE", "INPUT", "FINAL", "JOB", "GPU", "MAX_GPUS", "RUNNER",
-    "DETACH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "LANG",
+    "BUDGET", "DETACH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "LANG",
 )  # fmt: skip
 
 

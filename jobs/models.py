@@ -7,18 +7,13 @@ from app.config.ladder import LADDER
 from app.errors import UserError
 from app.runtime.files import read_json
 from app.runtime.run import Run
-from jobs.chain import model_spec, stage_of
-
-
-def model_folder(run: Run, name: str) -> Path:
-    """models/NAME-FINGERPRINT: another config is another folder, so nothing trained is overwritten or trained twice."""
-    return run.folder / "models" / f"{name}-{model_spec(run, name)['fingerprint']}"
+from jobs.chain import model_folder, stage_of
 
 
 def trained_models(run: Run) -> list[dict[str, Any]]:
-    """model.json of each model that is done for this config, in the order of the ladder, with its folder."""
+    """model.json of each model that is done for this config, those of `make ladder` too, with its folder."""
     found = []
-    for name in run.config.train.models:
+    for name in LADDER:
         folder = model_folder(run, name)
         ready = read_json(folder / "model.json")
         if ready:

@@ -10,8 +10,8 @@ from app.runtime.job import is_complete
 from app.runtime.run import Run
 from app.runtime.shards import rows_of
 from app.runtime.stop import STOP
-from jobs.chain import extracted_by, stage_of
-from jobs.models import chosen_model, model_folder, scored_stage, test_of
+from jobs.chain import extracted_by, model_folder, stage_of
+from jobs.models import chosen_model, scored_stage, test_of
 from jobs.pack import say
 
 NEED_DATA = {
@@ -65,7 +65,7 @@ def jobs_to_do(run: Run) -> dict[str, bool]:
         found["denoise"] = True
     if missing("mix"):
         found["mix"] = False
-    parts = extracted_by(run.config)
+    parts = extracted_by(run)
     tests = [part for part in parts if part.endswith("-test")]
     if missing(*parts):
         found["extract"] = missing(*tests)

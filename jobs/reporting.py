@@ -85,7 +85,7 @@ def _job_rows(stages: dict[str, Path], models: list[dict[str, Any]]) -> list[dic
 
 def _stages(run: Run) -> dict[str, Path]:
     """The stages of this very config, as far as they are done, in flow order."""
-    parts = ("prepare", "prepare-test", "denoise", "mix", *extracted_by(run.config))
+    parts = ("prepare", "prepare-test", "denoise", "mix", *extracted_by(run))
     found = {part: stage_of(run, part) for part in parts}
     model = chosen_model(run)
     found["infer"] = scored_stage(run, model, test_of(run, model))

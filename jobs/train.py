@@ -17,8 +17,7 @@ from app.runtime.room import check_room
 from app.runtime.run import Run, job_main
 from app.runtime.seat import worked_s
 from app.runtime.tell import span
-from jobs.chain import model_spec, need
-from jobs.models import model_folder
+from jobs.chain import model_folder, model_spec, need, stage_of
 from jobs.terminal import table
 from jobs.training import processes_for, trainer_of
 
@@ -27,20 +26,7 @@ def train(run: Run) -> None:
     """Trains the models of the ladder, quickest first; the best epoch on *select* is kept."""
     from app.scoring.calibration import Calibration
 
-    found = []
-    for name in run.config.train.models:
-        extracted = need(run, LADDER[name].reads)
-        desk = Desk(run, model_folder(run, name), "train", f"train {name}")
-        ready = _ready(desk.folder)
-        if ready:
-            desk.say(f"done already: score {ready['select']['select_score']:.4f} on select  ({desk.folder})")
-        else:
-            with at_work(desk, gpus=run.config.runtime.max_gpus):
-                write_json(desk.folder / "train.json", model_spec(run, name))
-                note_made(desk.folder / "made.json", config=run.config.model_dump(mode="json"))
-                ready = _train_one(run, desk, name, extracted)
-        point_link(desk.folder.with_name(name), Path(desk.folder.name))  # models/NAME: the one of this config
-        found.append({**ready, "seconds": training_seconds(desk.folder)})
+    found = [train_model(run, name) for name in run.config.train.models]
     table(
         "Models, by official score on select (lower is better)",
         [
@@ -58,7 +44,23 @@ def train(run: Run) -> None:
     )
 
 
-def _ready(folder: Path) -> dict[str, Any] | None:
+def train_model(run: Run, name: str) -> dict[str, Any]:
+    """One model to its end, if it is not there; returns model.json, and the seconds that it took."""
+    extracted = need(run, LADDER[name].reads)
+    desk = Desk(run, model_folder(run, name), "train", f"train {name}")
+    ready = ready_in(desk.folder)
+    if ready:
+        desk.say(f"done already: score {ready['select']['select_score']:.4f} on select  ({desk.folder})")
+    else:
+        with at_work(desk, gpus=run.config.runtime.max_gpus):
+            write_json(desk.folder / "train.json", model_spec(run, name))
+            note_made(desk.folder / "made.json", config=run.config.model_dump(mode="json"))
+            ready = _train_one(run, desk, name, extracted)
+    point_link(desk.folder.with_name(name), Path(desk.folder.name))  # models/NAME: the one of this config
+    return {**ready, "seconds": training_seconds(desk.folder)}
+
+
+def ready_in(folder: Path) -> dict[str, Any] | None:
     """model.json, if the weights it speaks of are those that lie there; else both are written again."""
     ready: dict[str, Any] | None = read_json(folder / "model.json")
     weights = folder / "best.safetensors"
@@ -195,6 +197,7 @@ def _finish(
         # so that the folder alone can score
         "config": desk.run_.config.model_dump(mode="json", exclude={"runtime"}),
         "parameters": sum(p.numel() for p in model.parameters()),
+        "plan": stage_of(desk.run_, "mix").name,  # of its clips: scores of another plan are of other clips
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
         "weights_sha256": sha256_of(folder / "best.safetensors"),

@@ -18,11 +18,11 @@ def done_parts(run: Run) -> set[str]:
         run.check_data()
     except UserError:  # another corpus than the run had last: prepare it, and all is new
         return set()
-    stages = ("prepare", "denoise", "mix", "mix-audio", *extracted_by(run.config))
+    stages = ("prepare", "denoise", "mix", "mix-audio", *extracted_by(run))
     done = {part for part in stages if (stage := known_stage(run, part)) and is_complete(stage)}
     models = trained_models(run)
     done |= {f"train {model['name']}" for model in models}
-    if models and len(models) == len(run.config.train.models):
+    if models and {*run.config.train.models} <= {model["name"] for model in models}:
         model = chosen_model(run)
         if is_complete(scored_stage(run, model, test_of(run, model))):
             done.add("infer")

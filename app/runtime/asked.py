@@ -45,6 +45,17 @@ def whole(name: str) -> int | None:
     return int(text) if text else None
 
 
+def seconds(name: str) -> float | None:
+    """An environment variable as a time: 90s, 30m, 2h, 1h30m. None where it is not given; UserError for another."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text)
+    if not found:
+        raise UserError(f"{name}={text} is no time", f"for example {name}=30m, {name}=1h30m or {name}=90s")
+    return sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+
+
 def _gpus(asked: str) -> dict[str, Asked]:
     """GPUS: how many (2), which (0,1; "1," alone; UUIDs), all or none. CUDA_VISIBLE_DEVICES, if set, counts more."""
     by = f"GPUS={asked}"

@@ -1,0 +1,122 @@
+"""Trains every model of the ladder, from the quickest to the strongest, within BUDGET (30m, 2h), and ranks them."""
+
+import math
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.config.ladder import LADDER
+from app.errors import UserError
+from app.runtime.asked import seconds
+from app.runtime.desk import Desk, at_work
+from app.runtime.job import is_complete
+from app.runtime.run import Run, job_main
+from app.runtime.status import read_status
+from app.runtime.tell import span
+from jobs.chain import model_folder, need, stage_of
+from jobs.extract import extract_as
+from jobs.leaderboard import entries_under, show
+from jobs.terminal import table
+from jobs.train import ready_in, train_model
+
+START_S = 10.0  # of a training, beside its steps: libraries, reading, calibration
+FORWARD = 0.4  # of a step's time, what a clip of validation takes
+
+
+@dataclass
+class Budget:
+    """Seconds of this very command; None: as many as it takes."""
+
+    all_s: float | None
+    began: float = field(default_factory=time.monotonic)
+
+    def left(self) -> float:
+        return math.inf if self.all_s is None else self.all_s - (time.monotonic() - self.began)
+
+
+def ladder(run: Run) -> None:
+    """Trains every model of the ladder, from the quickest to the strongest, within BUDGET (30m, 2h), and ranks them."""
+    budget, left_out = Budget(seconds("BUDGET")), dict[str, str]()
+    need(run, "mix")
+    for name in LADDER:
+        run.stop.leave()
+        why = "" if ready_in(model_folder(run, name)) else _why_not(run, name, budget)
+        if why:
+            left_out[name] = why.splitlines()[0]
+            print(f"ladder  {name}: not trained: {why}", file=sys.stderr)
+            continue
+        if not _extracted(run, name):
+            extract_as(run, LADDER[name].reads)
+        train_model(run, name)
+    mine = {str(model_folder(run, name)) for name in LADDER}
+    ranked = [entry for entry in entries_under(run.runs, run.name) if entry["folder"] in mine]
+    rows = [{"model": name, "other than the best": f"not trained: {why}"} for name, why in left_out.items()]
+    if ranked:
+        show(ranked, rows)
+        print(f"ladder  {ranked[0]['model']} is what `make infer` takes now", file=sys.stderr)
+    else:
+        table("Nothing was trained", rows)
+
+
+def _why_not(run: Run, name: str, budget: Budget) -> str:
+    """Why this model is not trained now, and below it what would help; "" where it is."""
+    try:
+        if budget.all_s is None:
+            _built(run, name)  # what it lacks is told before anything is extracted for it
+            return ""
+        if budget.left() <= 0:
+            return f"the budget of {span(budget.all_s)} is used up"
+        needed = _needed_s(run, name)
+    except UserError as error:
+        return str(error)
+    if needed <= budget.left():
+        return ""
+    return f"{_about(needed)} at most, {span(budget.left())} of {span(budget.all_s)} are left"
+
+
+def _needed_s(run: Run, name: str) -> float:
+    """At most, for a training may end before its last epoch: probed, for nobody has trained it here."""
+    from app.compat import device_within, use_threads
+    from app.learning.probing import step_seconds
+
+    config, rung = run.config, LADDER[name]
+    desk = Desk(run, run.folder / "ladder", "ladder", f"ladder {name}")
+    with at_work(desk, gpus=1):
+        use_threads(run.workers)
+        device = device_within(config.runtime.device, config.runtime.gpu_memory_share)
+        model = _built(run, name)
+        if model.trains_in_closed_form:
+            step_s, epochs = 0.0, 0
+        else:
+            step_s, epochs = step_seconds(model, config, device, rung.reads), config.train.epochs
+    how, planned = config.train, config.mix
+    steps = math.ceil(planned.train_clips / how.batch_clips)
+    looks = epochs * planned.valid_clips / 2 + planned.valid_clips
+    trains = epochs * steps * step_s + FORWARD * looks * step_s / how.batch_clips
+    return START_S + trains + (0.0 if _extracted(run, name) else _extract_s(run))
+
+
+def _built(run: Run, name: str):  # type: ignore[no-untyped-def]
+    from app.models.registry import build
+
+    return build(name, run.config)
+
+
+def _extracted(run: Run, name: str) -> bool:
+    reads = LADDER[name].reads
+    return all(is_complete(stage_of(run, part)) for part in (reads, f"{reads}-test"))
+
+
+def _extract_s(run: Run) -> float:
+    """What the features took, where they are there: waves take less, for they are the first half of that."""
+    folders: list[Path] = [stage_of(run, part) for part in ("extract", "extract-test")]
+    return sum(status["seconds"] for folder in folders for status in read_status(folder))
+
+
+def _about(needed_s: float) -> str:
+    return f"{needed_s / 3600:.1f} h" if needed_s > 5400 else span(needed_s)
+
+
+if __name__ == "__main__":
+    sys.exit(job_main(ladder))

@@ -1,0 +1,137 @@
+"""make ladder and make leaderboard on the demo: within a budget, ranked, and comparable."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from app.errors import UserError
+from app.learning.timing import training_seconds
+from app.runtime.asked import seconds
+from tests.jobs.road import CONFIG, DEMO, ROOT, call
+
+WINDOW = "mix: {train_clips: 96, valid_clips: 48, shard_clips: 60, window_s: 1.5, voice_s: [0.8, 1.5]}"
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory):
+    """(config, runs, what it said): a ladder that had 40 s beyond what aasist_like would want."""
+    base = tmp_path_factory.mktemp("ladder")
+    config, runs = base / "road.yaml", base / "runs"
+    lines = [line for line in CONFIG.splitlines() if line and not line.startswith("mix")]
+    config.write_text("\n".join([*lines, WINDOW, "infer: {overlap_s: 0.5}"]))
+    for job in ("prepare", "denoise", "mix"):
+        assert call(job, config, DEMO, runs).returncode == 0
+    done = call("ladder", config, DEMO, runs, TORCH_HOME=str(base / "no weights"), BUDGET="90s")
+    assert done.returncode == 0, done.stderr
+    return config, runs, done.stderr
+
+
+def board(runs, *words):
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.leaderboard", "--runs", runs, *words],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done
+
+
+def test_the_quick_ones_are_trained_and_the_others_say_what_they_would_take(climbed):
+    _, runs, said = climbed
+    trained = {path.name for path in (runs / "road/models").iterdir() if path.is_symlink()}
+    assert {"pooled_logistic", "pooled_boosting", "pooled_mlp", "crnn"} <= trained
+    assert "ssl_head: not trained: train.ssl_weights: no weights of WAV2VEC2_XLSR_300M" in said
+    assert "aasist_like: not trained: " in said and "at most, " in said and "aasist_like" not in trained
+    table = said[said.index("By score on 24 validation clips of mix-") :]
+    assert "not trained" in table and "aasist_like" in table and "is what `make infer` takes now" in table
+
+
+def test_what_it_takes_is_foretold_about_right(climbed):
+    """Of the network that was trained: what was foretold is no less than what it took, and no five times as much."""
+    config, runs, _ = climbed
+    model = (runs / "road/models/lfcc_lcnn").resolve()
+    if not model.exists():
+        pytest.fail("lfcc_lcnn was to be trained within the budget")
+    code = (
+        "import sys, torch; from pathlib import Path; from app.config import load_config;"
+        "from app.learning.probing import step_seconds; from app.models.registry import build;"
+        "torch.set_num_threads(2); c = load_config(Path(sys.argv[1]));"
+        "print(step_seconds(build('lfcc_lcnn', c), c, torch.device('cpu'), 'waves'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, config], cwd=ROOT, capture_output=True, text=True, check=True)
+    told, took = float(done.stdout) * 6 * 2, training_seconds(model)
+    assert 0.3 * took < told < 4 * took
+
+
+def test_called_again_it_keeps_what_is_there_and_has_nothing_left(climbed):
+    config, runs, _ = climbed
+    again = call("ladder", config, DEMO, runs, BUDGET="0s")
+    assert again.returncode == 0, again.stderr
+    assert "train crnn  done already" in again.stderr and "the budget of 0s is used up" in again.stderr
+
+
+def test_infer_takes_the_best_of_them_although_the_config_names_others(climbed):
+    config, runs, _ = climbed
+    best = json.loads(board(runs, "--json").stdout)[0]
+    done = call("extract", config, DEMO, runs)
+    assert done.returncode == 0, done.stderr
+    done = call("infer", config, DEMO, runs)
+    assert done.returncode == 0, done.stderr
+    assert f"infer  by {best['model']}, select score {best['score']:.4f}" in done.stderr
+
+
+def test_the_board_ranks_by_validation_and_tells_what_differs(climbed):
+    config, runs, _ = climbed
+    done = call("train", config, DEMO, runs, "--set", "train.models=[pooled_mlp]", "--set", "train.epochs=1")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(board(runs, "--json").stdout)
+    scores = [entry["score"] for entry in found]
+    assert scores == sorted(scores) and len({entry["folder"] for entry in found}) == len(found) >= 5
+    one = next(entry for entry in found if entry["model"] == "pooled_mlp" and entry["epochs"] == 1)
+    assert one["differs"]["train.epochs"] == [1, 2] and one["parameters"] > 1000 and one["clips_per_s"] > 1
+    assert one["score"] == pytest.approx(0.5 * (1 - one["auc"]) + 0.25 * one["brier"] + 0.25 * one["ece"])
+    boosting = next(entry for entry in found if entry["model"] == "pooled_boosting")
+    assert boosting["differs"] == {} and boosting["parameters"] == 0
+    shown = board(runs).stderr
+    assert "train.epochs 1" in shown and "trees" in shown and "clips of mix-" in shown
+
+
+def test_other_clips_have_a_table_of_their_own(climbed, tmp_path):
+    config, runs, _ = climbed
+    more = ["--set", "mix.train_clips=64", "--set", "train.models=[pooled_logistic]"]
+    for job in ("mix", "extract", "train"):
+        assert call(job, config, DEMO, runs, *more).returncode == 0
+    found = json.loads(board(runs, "--json").stdout)
+    assert len({entry["plan"] for entry in found}) == 2 and found[-1]["plan"] != found[0]["plan"]
+    assert "differs" in found[1] and found[-1]["differs"] == {}  # the best one, of its own plan
+    assert board(runs).stderr.count("validation clips of mix-") == 2
+
+
+def test_what_is_not_there_is_told(tmp_path):
+    (tmp_path / "runs").mkdir()
+    done = board(tmp_path / "runs")
+    assert done.returncode == 2 and "no trained model" in done.stderr and "make train" in done.stderr
+    none = tmp_path / "road.yaml"
+    none.write_text(CONFIG)
+    done = call("ladder", none, DEMO, tmp_path / "runs", BUDGET="soon")
+    assert done.returncode == 2 and "BUDGET=soon is no time" in done.stderr and "30m" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("1.5h", 5400), ("0s", 0)]
+)
+def test_times_are_read(text, expected, monkeypatch):
+    monkeypatch.setenv("BUDGET", text)
+    assert seconds("BUDGET") == expected
+
+
+@pytest.mark.parametrize("text", ["30", "m", "-1h", "1 h", "30min", "1m1h"])
+def test_what_is_no_time_is_told(text, monkeypatch):
+    monkeypatch.setenv("BUDGET", text)
+    with pytest.raises(UserError, match="is no time"):
+        seconds("BUDGET")
+
+
+def test_nothing_given_is_no_limit(monkeypatch):
+    monkeypatch.delenv("BUDGET", raising=False)
+    assert seconds("BUDGET") is None
