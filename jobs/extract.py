@@ -12,6 +12,7 @@ from app.corpora.manifest import by_split
 from app.driver import may_compute_on_gpu
 from app.errors import UserError
 from app.features.frames import window_bytes
+from app.features.front_end import front_end
 from app.features.waves import wave_bytes
 from app.runtime.job import open_job
 from app.runtime.run import Run, job_main
@@ -179,17 +180,6 @@ def _writer(out: Draft, config: Config, part: str, gpu_share: float) -> Iterator
 
 def _say(line: str) -> None:
     print(f"extract  {line}", file=sys.stderr, flush=True)
-
-
-def front_end(samples: Any, config: Config) -> Any:
-    """What stands before the features, the same for training, validation, test and single files."""
-    from app.audio.denoise import gate
-
-    if config.extract.front_end == "none":
-        return samples
-    how = config.denoise
-    with step("gate"):
-        return gate(samples, config.sample_rate, stationary=how.stationary, reduction=how.reduction)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from app.runtime.job import open_job
 from app.runtime.pace import PACE
 from app.runtime.rows import Row
 from app.runtime.run import Run, job_main
-from app.runtime.shards import Draft, Shard, cut, rows_of, shards_of
+from app.runtime.shards import Draft, Shard, cut, shards_of
 from app.runtime.steps import step
 from jobs.backgrounds import read_backgrounds
 from jobs.chain import need, spec_of
@@ -51,21 +51,15 @@ def mix(run: Run) -> None:
 
 def _plan(run: Run, denoised: Path, backgrounds: Path | None) -> Iterator[Row]:
     """The manifest line of each clip to be, with its recipe."""
-    from app.corpora.manifest import by_split
-    from app.corpora.plan import Planner
-    from app.corpora.sounds import Sounds
+    from app.corpora.plan import planner_of
 
-    cfg, rate, half = run.config.mix, run.config.sample_rate, run.config.mix.valid_clips // 2
-    voices, bank = Sounds(denoised), Sounds(denoised, "noise")
+    cfg, half = run.config.mix, run.config.mix.valid_clips // 2
     for split, count, rates in (
         ("train", cfg.train_clips, cfg.train),
         ("select", half, cfg.valid),
         ("calibrate", cfg.valid_clips - half, cfg.valid),
     ):
-        known = by_split(rows_of(backgrounds), split) if backgrounds else ()
-        planner = Planner(
-            split, by_split(voices.rows, split), by_split(bank.rows, split), cfg, rate, run.config.seed, known
-        )
+        planner = planner_of(split, denoised, backgrounds, run.config)
         for state, recipe in planner.draw(count, rates):
             yield {**planner.row(state, recipe), "recipe": recipe.to_row()}
 

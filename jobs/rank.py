@@ -8,7 +8,7 @@ from typing import Any
 from app.config import Config
 from app.runtime.autogroup import lower_autogroup
 from app.runtime.member import Member
-from jobs.training import trainer_of
+from jobs.training import Sources, shared_out, trainer_of
 
 
 def _train(member: Member) -> None:
@@ -21,7 +21,8 @@ def _train(member: Member) -> None:
     config = Config.model_validate_json(json.dumps(task["config"]))
     if os.getsid(0) == os.getpid():
         lower_autogroup(config.runtime.nice)
-    use_threads(task["threads"])
+    threads, renderers = shared_out(config, task["workers"], task["gpus"])
+    use_threads(threads)
     if task["gpus"]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     device = device_within(config.runtime.device, config.runtime.gpu_memory_share) if task["gpus"] else "cpu"
@@ -33,9 +34,10 @@ def _train(member: Member) -> None:
     trainer = trainer_of(
         config,
         task["model"],
-        Path(task["extracted"]),
+        Sources(*task["sources"]),
         Path(task["folder"]),
         torch.device(device),
+        renderers,
         say=member.say,
         saving=member.saving,
         world=world,

@@ -17,9 +17,9 @@ from app.runtime.room import check_room
 from app.runtime.run import Run, job_main
 from app.runtime.seat import worked_s
 from app.runtime.tell import span
-from jobs.chain import model_folder, model_spec, need, stage_of
+from jobs.chain import model_folder, model_spec, stage_of
 from jobs.terminal import table
-from jobs.training import processes_for, trainer_of
+from jobs.training import Sources, processes_for, shared_out, sources_of, trainer_of
 
 
 def train(run: Run) -> None:
@@ -46,7 +46,7 @@ def train(run: Run) -> None:
 
 def train_model(run: Run, name: str) -> dict[str, Any]:
     """One model to its end, if it is not there; returns model.json, and the seconds that it took."""
-    extracted = need(run, LADDER[name].reads)
+    sources = sources_of(run, name)
     desk = Desk(run, model_folder(run, name), "train", f"train {name}")
     ready = ready_in(desk.folder)
     if ready:
@@ -55,7 +55,7 @@ def train_model(run: Run, name: str) -> dict[str, Any]:
         with at_work(desk, gpus=run.config.runtime.max_gpus):
             write_json(desk.folder / "train.json", model_spec(run, name))
             note_made(desk.folder / "made.json", config=run.config.model_dump(mode="json"))
-            ready = _train_one(run, desk, name, extracted)
+            ready = _train_one(run, desk, name, sources)
     point_link(desk.folder.with_name(name), Path(desk.folder.name))  # models/NAME: the one of this config
     return {**ready, "seconds": training_seconds(desk.folder)}
 
@@ -67,7 +67,7 @@ def ready_in(folder: Path) -> dict[str, Any] | None:
     return ready if ready and weights.exists() and sha256_of(weights) == ready["weights_sha256"] else None
 
 
-def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, Any]:
+def _train_one(run: Run, desk: Desk, name: str, sources: Sources) -> dict[str, Any]:
     import torch
 
     from app.compat import device_within, use_threads
@@ -79,7 +79,8 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
     from app.models.registry import build
 
     folder, how = desk.folder, run.config.train
-    splits = {split: STORES[LADDER[name].reads](extracted, (split,)) for split in ("train", "select", "calibrate")}
+    stage, store = Path(sources.extracted), STORES[LADDER[name].reads]
+    splits = {split: store(stage, (split,)) for split in ("train", "select", "calibrate")}
     for split, data in splits.items():
         for column, values in zip(("fake", "real"), targets_of(data).T, strict=True):
             if values.min() == values.max():
@@ -96,9 +97,10 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
     count = 1 if fits else processes_for(run.config, len(desk.gpus.gpus))
     if count > 1:  # before CUDA begins here: its memory is theirs
         desk.say(f"on {count} {'GPUs' if desk.gpus.gpus else 'processes of the CPU'}: {_sizes(splits)}")
-        _train_together(run, desk, name, extracted, count)
+        _train_together(run, desk, name, sources, count)
     device = device_within(run.config.runtime.device, run.config.runtime.gpu_memory_share)
-    use_threads(run.workers)
+    threads, renderers = (run.workers, 0) if fits else shared_out(run.config, run.workers, device.type == "cuda")
+    use_threads(threads)
     with leaving_a_lost_gpu():
         if count > 1:
             best = load_checkpoint(folder / "best.safetensors", model)
@@ -111,7 +113,10 @@ def _train_one(run: Run, desk: Desk, name: str, extracted: Path) -> dict[str, An
             desk.status.update(done=1)
         else:
             desk.say(f"on {device}: {_sizes(splits)}")
-            trainer = trainer_of(run.config, name, extracted, folder, device, say=desk.say, saving=run.stop.saving)
+            if how.on_the_fly:
+                desk.say(f"each epoch is mixed anew, by {renderers or 'this one'} beside {threads} to compute")
+            ears = {"say": desk.say, "saving": run.stop.saving}
+            trainer = trainer_of(run.config, name, sources, folder, device, renderers, **ears)
             if trainer.progress.step:
                 desk.say(f"goes on after step {trainer.progress.step}, epoch {trainer.progress.epoch}")
             trainer.run(lambda: run.stop and run.stop.reason, _teller(desk, how.epochs), between=desk.breathe)
@@ -126,7 +131,7 @@ def _sizes(splits: dict[str, Any]) -> str:
     return ", ".join(f"{len(data)} {split}" for split, data in splits.items()) + " clips"
 
 
-def _train_together(run: Run, desk: Desk, name: str, extracted: Path, count: int) -> None:
+def _train_together(run: Run, desk: Desk, name: str, sources: Sources, count: int) -> None:
     """By `count` processes, each of which has its own GPU or its share of our cores."""
     from app.learning.checkpoint import Progress
     from app.runtime.crew import Crew
@@ -146,10 +151,10 @@ def _train_together(run: Run, desk: Desk, name: str, extracted: Path, count: int
     task = {
         "config": run.config.model_dump(mode="json"),
         "model": name,
-        "extracted": str(extracted),
+        "sources": list(sources),
         "folder": str(desk.folder),
         "gpus": bool(desk.gpus.gpus),
-        "threads": max(1, run.workers // count),
+        "workers": max(1, run.workers // count),
     }
     with saves:
         Crew("jobs.rank", count, task).run(desk.breathe, hear)

@@ -4,7 +4,8 @@ from typing import Literal, NamedTuple
 
 # keys of `train` that shape whatever is trained step by step
 NETWORK = (
-    "epochs", "batch_clips", "learning_rate", "weight_decay", "clip_norm", "patience", "ema", "precision", "dropout",
+    "epochs", "batch_clips", "learning_rate", "weight_decay", "clip_norm", "patience", "on_the_fly", "ema", "precision",
+    "dropout",
 )  # fmt: skip
 
 

@@ -207,6 +207,7 @@ class TrainConfig(Section):
     spec_augment: bool = True  # random stripes of time and frequency are hidden from the model
     clip_norm: PositiveFloat = 5.0  # longest gradient
     patience: PositiveInt = 5  # epochs without a better score on select, then stop
+    on_the_fly: bool = False  # every epoch renders mixtures of its own from the denoised voices, as many as planned
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # of the weights' running average, which then answers; 0: none
     precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"  # auto: bfloat16 on newer GPUs
     compile: bool = False  # torch.compile: a minute at each start, then faster steps on a GPU

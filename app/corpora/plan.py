@@ -5,19 +5,23 @@ generator seeded by (seed, clip id). Noise, room, codec, band-stop and level kno
 of the state or of the labels, so that none of them can tell real from fake.
 """
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from sys import intern
 from typing import NamedTuple
 
 import numpy as np
 
 from app.audio.recipe import Piece, Recipe, Voice
-from app.config import Augmentations, MixConfig
-from app.corpora.manifest import Row
+from app.config import Augmentations, Config, MixConfig
+from app.corpora.manifest import Row, by_split
+from app.corpora.sounds import Sounds
 from app.corpora.split import engine_of
 from app.runtime.seeds import seed_of
+from app.runtime.shards import rows_of
 
 STATES = {  # -> voices, True for a fake one
     "none": (),
@@ -56,6 +60,14 @@ class Clip(NamedTuple):
     def mates(self) -> tuple[object, ...]:
         """Whose clips may be joined: speaker 1 of two corpora may be one person, and may be two."""
         return (self.corpus, *self.who)
+
+
+def planner_of(split: str, denoised: Path, backgrounds: Path | None, config: Config) -> "Planner":
+    """Of one split's voices and noise. denoised, backgrounds: the stages where they lie, the latter None without."""
+    voices, bank = Sounds(denoised), Sounds(denoised, "noise")
+    known = by_split(rows_of(backgrounds), split) if backgrounds else ()
+    of_split = by_split(voices.rows, split), by_split(bank.rows, split)
+    return Planner(split, *of_split, config.mix, config.sample_rate, config.seed, known)
 
 
 class Planner:
@@ -98,6 +110,12 @@ class Planner:
         if self.recorded:
             self.noises.append(list(self.recorded))
         self.responses = [row["id"] for row in known if row["kind"] == "room"]
+
+    def with_seed(self, seed: int) -> "Planner":
+        """Of the same voices and noise, with other draws."""
+        other = copy.copy(self)
+        other.seed = seed
+        return other
 
     def draw(self, count: int, rates: Augmentations) -> Iterator[tuple[str, Recipe]]:
         """`count` clips as (state, recipe), ids SPLIT-000000, ..."""

@@ -10,16 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.audio.io import to_int16
 from app.runtime.arrays import ArrayWriter
 from app.runtime.steps import step
 
 ARRAYS = ("wave", "samples")
-FULL_SCALE = 32767.0
-
-
-def as_stored(waveform: NDArray[np.float32]) -> NDArray[np.int16]:
-    """(..., time), full scale 1 -> int16; what lies beyond is cut."""
-    return np.rint(np.clip(waveform, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
+FULL_SCALE = 32768.0
 
 
 def wave_bytes(samples: int) -> int:
@@ -38,7 +34,7 @@ class WaveWriter:
     def add(self, waveform: NDArray[np.float32]) -> None:
         """One window, (time,), at most the window's length; a shorter one is padded with silence."""
         with step("write"):
-            self._wave.append(as_stored(np.pad(waveform, (0, self.samples - len(waveform))))[None])
+            self._wave.append(to_int16(np.pad(waveform, (0, self.samples - len(waveform))))[None])
             self._lengths.append(np.array([len(waveform)], np.int32))
 
     def close(self) -> None:

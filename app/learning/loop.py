@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ from app.learning.supply import Supply
 from app.learning.world import Alone, heard
 from app.runtime.seeds import seed_of
 from app.runtime.steps import step
+
+if TYPE_CHECKING:  # rendering is for those who mix on the fly
+    from app.learning.fresh import Fresh
 
 WARM_UP = 0.1  # of all steps
 LOOK_STEPS = 50  # on a GPU, between two looks whether the loss is still a number
@@ -64,11 +67,12 @@ class Trainer:
         saving: Callable[[], AbstractContextManager[None]] = nullcontext,
         world: Alone | None = None,
         save_share: float = SHARE,
+        fresh: "Fresh | None" = None,
     ) -> None:
         """say: gets a line when the GPU's memory asks for smaller steps. saving: entered around each save.
 
         world: the processes that train this model together; each makes a trainer, and the first one saves.
-        save_share: of the time, how much saves may take.
+        save_share: of the time, how much saves may take. fresh: renders other clips each epoch, in place of `train`.
         """
         self.cfg, self.seed, self.device = cfg, seed, device
         self.train, self.select, self.world = train, select, world or Alone()
@@ -81,7 +85,7 @@ class Trainer:
                 f"{self.keeping.last}: not the same for all processes, here of step {self.progress.step}"
             )
         dtype = self.learner.precision.weights
-        self.supply = Supply(train, cfg.batch_clips, seed, device, dtype, self.world, say)
+        self.supply = Supply(train, cfg.batch_clips, seed, device, dtype, self.world, say, fresh)
         self._loss_sum = torch.tensor(self.progress.loss_sum, dtype=torch.float64, device=device)
 
     @property
@@ -117,6 +121,7 @@ class Trainer:
                 if self.finished or self.keeping.due(epoch_ends=True):
                     self.keeping.save()
                 tell(self.progress, self.supply.steps, metrics)
+            self.supply.close()
             self.keeping.keep_best(self.supply.steps)
 
     def _learn_inputs(self, heed: Callable[[], None]) -> None:

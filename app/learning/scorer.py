@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
+from app.audio.io import to_int16
 from app.audio.level import Waveform
 from app.audio.windows import windows_of
 from app.config import Config
@@ -17,8 +18,8 @@ from app.config.ladder import LADDER
 from app.errors import UserError
 from app.features.batches import Batch, Waves
 from app.features.frames import num_frames
+from app.features.front_end import front_end
 from app.features.on_cpu import features_of
-from app.features.waves import as_stored
 from app.features.writer import MEL_TYPE
 from app.learning.checkpoint import load_checkpoint
 from app.models.registry import build
@@ -64,15 +65,9 @@ class ModelFolder:
     @torch.no_grad()
     def scores(self, windows: Iterable[Waveform]) -> Any:
         """(windows, 2): p_fake and p_real of each, calibrated; the same as infer gives of stored features."""
-        config, rate = self.config, self.config.sample_rate
-        size = round(config.mix.window_s * rate)
-        if config.extract.front_end == "gate":
-            from app.audio.denoise import gate
-
-            how = config.denoise
-            windows = (gate(heard, rate, stationary=how.stationary, reduction=how.reduction) for heard in windows)
+        config, size = self.config, round(self.config.mix.window_s * self.config.sample_rate)
         make = _waves if LADDER[self.name].reads == "waves" else _features
-        batch = make(list(windows), size, config)
+        batch = make([front_end(samples, config) for samples in windows], size, config)
         return apply_calibration(self.network(batch).double().numpy(), self.calibration)
 
 
@@ -94,7 +89,7 @@ def _features(windows: list[Waveform], size: int, config: Config) -> Batch:
 
 
 def _waves(windows: list[Waveform], size: int, config: Config) -> Waves:
-    wave = np.stack([as_stored(np.pad(samples, (0, size - len(samples)))) for samples in windows])
+    wave = np.stack([to_int16(np.pad(samples, (0, size - len(samples)))) for samples in windows])
     lengths = torch.tensor([len(samples) for samples in windows])
     unknown = torch.full((len(wave), 2), torch.nan)
     return Waves(torch.from_numpy(wave), lengths, unknown, padded=int(lengths.min()) < size).to(torch.device("cpu"))

@@ -1,15 +1,11 @@
 """A worker process: takes shards from its job, does and commits each by itself, and dies with its job."""
 
-import ctypes
 import os
 import pickle
-import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +13,7 @@ from typing import Any, NamedTuple
 
 from app.errors import Stopped
 from app.runtime import seat as seats
+from app.runtime.forked import end_with_the_forkserver, hush
 from app.runtime.machine import give_memory_back, gpu_megabytes, keep_freed_memory, out_of_memory
 from app.runtime.pace import PACE
 from app.runtime.shards import Shard, commit
@@ -71,12 +68,11 @@ def worker_main(
     """
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the forkserver's death is ours
-    _let_the_forkserver_go()
+    end_with_the_forkserver()
     threading.Thread(target=_leave_with_job, args=(alive,), daemon=True).start()
     seats.sit(seat)
     PACE.limit(bytes_per_s)
-    _hush()
+    hush()
     keep_freed_memory()
     while True:
         try:
@@ -98,27 +94,6 @@ def worker_main(
             pipe.send(answer)
         except (BrokenPipeError, ConnectionResetError):
             return
-
-
-def _let_the_forkserver_go() -> None:
-    """It ends when its job has, unless its children hold the pipe by which it knows, as each of them does.
-
-    Then the kernel ends us, even where we stand still (SIGSTOP) and could not leave by ourselves.
-    """
-    server: Any = forkserver._forkserver  # it has no public name; we start no processes ourselves
-    if server._forkserver_alive_fd is not None:
-        os.close(server._forkserver_alive_fd)
-        server._forkserver_alive_fd = None
-
-
-def _hush() -> None:
-    """Decoders write to the terminal, hundreds of lines for one broken file and none of them names it; we do not."""
-    ours = os.fdopen(os.dup(2), "w", buffering=1, errors="replace")
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for handle in (1, 2):
-        os.dup2(nowhere, handle)
-    os.close(nowhere)
-    sys.stderr = ours
 
 
 def _sendable(error: Exception) -> Exception:
