@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV_DIR ?= .venv
 VENV := $(VENV_DIR)/bin/python
 export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CSV PLOT CUDA VENV_DIR
-export GPU GPUS MAX_GPUS BUDGET RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
+export GPU GPUS MAX_GPUS BUDGET N RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
 
 JOBS := prepare denoise mix extract train infer evaluate
-.PHONY: help demo all $(JOBS) ladder leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
+.PHONY: help demo all $(JOBS) ladder seeds leaks leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
   test test-pins test-containers chaos fuzz profile bench bench-scaling bench-memory bench-train bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
@@ -37,6 +37,12 @@ $(JOBS): has-python
 
 ladder: has-python ## trains every model, quickest first, within BUDGET=30m (2h, ...), and ranks them
 	@$(PYTHON) app/host/launch.py ladder
+
+seeds: has-python ## the chosen model with N=3 seeds: how much of its score is chance
+	@$(PYTHON) app/host/launch.py seeds
+
+leaks: has-python ## does a source lie in two splits; are shuffled labels learnt: exit code 2 if so
+	@$(PYTHON) app/host/launch.py --tool leaks
 
 leaderboard: has-python ## every trained model of every run by its score on validation; RUN=name, JSON=1
 	@$(PYTHON) app/host/launch.py --tool leaderboard

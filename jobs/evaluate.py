@@ -21,9 +21,10 @@ from app.runtime.steps import step
 from jobs.chain import need
 from jobs.models import chosen_model, part_for, scored_stage, test_of, trained_models
 from jobs.reporting import report_of
+from jobs.seeds import in_words
 from jobs.terminal import table
 
-VERSION = 2  # raised when the numbers or the report change
+VERSION = 3  # raised when the numbers or the report change
 FEW_CLIPS = 200  # below, a score is said to prove nothing
 
 
@@ -71,6 +72,11 @@ def _evaluate(
         notes.append(
             f"Plumbing, not proof: so few clips ({sizes}) show that the road works, not how good the model is."
         )
+    if model.get("too_good"):
+        notes.append(model["too_good"].capitalize() + ".")
+    spread = read_json(run.folder / "seeds.json") or {}
+    if spread.get("weights_sha256") == model["weights_sha256"]:
+        notes.append(f"{in_words(spread).capitalize()}.")
     with step("report"):
         write_report(path, report_of(run, model, evaluations, notes))
     metrics = {"run": run.name, "model": model["name"], "basis": basis, "data": [_line(e) for e in evaluations]}
@@ -108,6 +114,7 @@ def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
         "models": [m["weights_sha256"] for m in trained_models(run)],
         "evaluate": run.config.evaluate.model_dump(mode="json"),
         "labels": answers if looks else _answers_lie_there(run),
+        "seeds": read_json(run.folder / "seeds.json"),
         "test": test_of(run, model).name if looks else None,
     }
 
@@ -134,7 +141,8 @@ def _validation(run: Run, model: dict[str, Any], planned: Path) -> list[Any]:
                 [[row["fake"], row["real"]] for row in facts],
                 apply_calibration(logits, Calibration.from_json(model["calibration"])),
                 apply_calibration(logits, NONE),
-                {key: [row[key] for row in facts] for key in ("state", "attack", "language")},
+                {"voices": [_voices(row["state"]) for row in facts]}
+                | {key: [row[key] for row in facts] for key in ("state", "attack", "language")},
                 model,
             )
         )
@@ -164,11 +172,17 @@ def _test(run: Run, model: dict[str, Any]) -> Any:
     details = {
         key: [row.get(key) for row in rows] for key in ("state", "attack", "language", "room", "codec", "snr_db")
     }
+    details = {"voices": [_voices(row.get("state")) for row in rows], **details}
     ids = [row["id"] for row in rows]
     values = [scores[id] for id in ids]
     targets = [[row["fake"], row["real"]] for row in rows]
     kept = {k: v for k, v in details.items() if any(v)}
     return _evaluation(run.config, "test", ids, targets, values, None, kept, model)
+
+
+def _voices(state: Any) -> int | None:
+    """In a clip, by its state: none, real, fake+fake, ..."""
+    return {"": None, "none": 0}.get(state or "", len(str(state).replace("_", "+").split("+")))
 
 
 def _evaluation(

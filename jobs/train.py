@@ -44,8 +44,11 @@ def train(run: Run) -> None:
     )
 
 
-def train_model(run: Run, name: str) -> dict[str, Any]:
-    """One model to its end, if it is not there; returns model.json, and the seconds that it took."""
+def train_model(run: Run, name: str, link: bool = True) -> dict[str, Any]:
+    """One model to its end, if it is not there; returns model.json, and the seconds that it took.
+
+    link: models/NAME leads to it from now on.
+    """
     sources = sources_of(run, name)
     desk = Desk(run, model_folder(run, name), "train", f"train {name}")
     ready = ready_in(desk.folder)
@@ -56,7 +59,8 @@ def train_model(run: Run, name: str) -> dict[str, Any]:
             write_json(desk.folder / "train.json", model_spec(run, name))
             note_made(desk.folder / "made.json", config=run.config.model_dump(mode="json"))
             ready = _train_one(run, desk, name, sources)
-    point_link(desk.folder.with_name(name), Path(desk.folder.name))  # models/NAME: the one of this config
+    if link:  # models/NAME: the one of this config
+        point_link(desk.folder.with_name(name), Path(desk.folder.name))
     return {**ready, "seconds": training_seconds(desk.folder)}
 
 
@@ -89,7 +93,7 @@ def _train_one(run: Run, desk: Desk, name: str, sources: Sources) -> dict[str, A
                     "give mix.states a share of clips with and without such a voice, or plan more clips",
                 )
     desk.status.update(clips=len(splits["train"]))
-    torch.manual_seed(run.config.seed)
+    torch.manual_seed(run.config.training_seed)
     model = build(name, run.config)
     # weights, average, best weights and two moments, the draft of each while it is replaced, and best.safetensors
     check_room(folder, 12 * sum(p.numel() * p.element_size() for p in model.parameters()), desk.label)
@@ -122,6 +126,8 @@ def _train_one(run: Run, desk: Desk, name: str, sources: Sources) -> dict[str, A
             trainer.run(lambda: run.stop and run.stop.reason, _teller(desk, how.epochs), between=desk.breathe)
             progress, model = trainer.progress, trainer.learner.model
         ready = _finish(desk, name, model.to(device).float(), device, splits, progress, how.batch_clips)
+    if ready["too_good"]:
+        desk.say(f"warning: {ready['too_good']}")
     score = f"{ready['select']['select_score']:.4f} on select, calibrated"
     desk.say(f"done: score {score}, after epoch {progress.best_epoch}  ({folder})")
     return ready
@@ -170,6 +176,7 @@ def _finish(
     from app.scoring.calibration import apply_calibration, calibrated_logits, choose_calibration
     from app.scoring.decisions import thresholds_of
     from app.scoring.evaluation import evaluate_scores
+    from app.scoring.suspicion import too_good
 
     folder, room = desk.folder, AtOnce(batch_clips, say=desk.say)
     logits, began = {}, worked_s()
@@ -199,6 +206,7 @@ def _finish(
             "ece_by_chance": tried.ece_floor.mean,
             "eer": [tried.score.fake_eer, tried.score.real_eer],
         },
+        "too_good": too_good(name, tried.score, tried.clips),
         # so that the folder alone can score
         "config": desk.run_.config.model_dump(mode="json", exclude={"runtime"}),
         "parameters": sum(p.numel() for p in model.parameters()),

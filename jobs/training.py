@@ -39,7 +39,7 @@ def trainer_of(
     from app.learning.loop import Trainer
     from app.models.registry import build
 
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.training_seed)
     model = build(name, config)
     reads = LADDER[name].reads
     train, select = (STORES[reads](Path(sources.extracted), (split,)) for split in ("train", "select"))
@@ -48,7 +48,7 @@ def trainer_of(
 
         where = Path(sources.denoised), Path(sources.backgrounds) if sources.backgrounds else None
         keys["fresh"] = Fresh(config, reads, *where, renderers, pinned=device.type == "cuda")
-    return Trainer(folder, model, train, select, config.train, config.seed, device, **keys)
+    return Trainer(folder, model, train, select, config.train, config.training_seed, device, **keys)
 
 
 def shared_out(config: Config, workers: int, gpu: bool) -> tuple[int, int]:

@@ -4,8 +4,8 @@ from typing import Literal, NamedTuple
 
 # keys of `train` that shape whatever is trained step by step
 NETWORK = (
-    "epochs", "batch_clips", "learning_rate", "weight_decay", "clip_norm", "patience", "on_the_fly", "ema", "precision",
-    "dropout",
+    "seed", "epochs", "batch_clips", "learning_rate", "weight_decay", "clip_norm", "patience", "on_the_fly", "ema",
+    "precision", "dropout",
 )  # fmt: skip
 
 
@@ -19,7 +19,7 @@ class Rung(NamedTuple):
 
 LADDER: dict[str, Rung] = {
     "pooled_logistic": Rung("app.models.pooled_logistic:PooledLogistic", ("batch_clips",)),
-    "pooled_boosting": Rung("app.models.pooled_boosting:PooledBoosting", ("batch_clips",)),
+    "pooled_boosting": Rung("app.models.pooled_boosting:PooledBoosting", ("seed", "batch_clips")),
     "pooled_mlp": Rung("app.models.pooled_mlp:PooledMlp", (*NETWORK, "spec_augment")),
     "crnn": Rung("app.models.crnn:Crnn", (*NETWORK, "spec_augment", "cnn_channels", "rnn_hidden")),
     "lfcc_lcnn": Rung("app.models.lfcc_lcnn:LfccLcnn", NETWORK, reads="waves"),

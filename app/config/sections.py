@@ -195,6 +195,7 @@ class ExtractConfig(Section):
 
 class TrainConfig(Section):
     models: tuple[ModelName, ...] = ("pooled_logistic", "crnn")  # in this order, quickest first
+    seed: Annotated[int, Field(ge=0)] | None = None  # of weights, order and dropout; null: as all else, seed
     epochs: PositiveInt = 14
     batch_clips: PositiveInt = 32  # the global batch, whatever the number of processes
     learning_rate: PositiveFloat | None = None  # peak of a one-cycle schedule; null: the model's own
@@ -267,6 +268,10 @@ class Config(Section):
     infer: InferConfig = InferConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+
+    @property
+    def training_seed(self) -> int:
+        return self.seed if self.train.seed is None else self.train.seed
 
     @model_validator(mode="after")
     def _names_its_corpora(self) -> "Config":

@@ -1,11 +1,13 @@
-"""What training and test share: the very bytes, the recording that a fake copies, speakers, engines."""
+"""What two splits share: the very bytes, the recording that a fake copies, speakers, engines."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.corpora.manifest import BONAFIDE
+from app.corpora.split import engine_of
 from app.errors import UserError
 from app.runtime.rows import Row
 
@@ -81,3 +83,26 @@ def _number(sha256: str) -> int:
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def shared_between_splits(recordings: Iterable[Row], planned: Iterable[Row]) -> list[tuple[str, list[str]]]:
+    """(what, names that two of train, select and calibrate have), of recordings and of the clips planned from them.
+
+    An engine that copies recordings (vocoding) goes with their speakers, and so may be heard in all splits.
+    """
+    rows = [row for row in recordings if row["split"] in ("train", "select", "calibrate")]
+    asked: list[tuple[str, Iterable[Row], Callable[[Row], Iterable[str | None]]]] = [
+        ("recordings, by their bytes", rows, lambda row: [row.get("sha256")]),
+        ("speakers", rows, lambda row: [row["speaker"]]),
+        ("engines", rows, lambda row: [] if row["parent"] else [engine_of(row["attack"])]),
+        ("originals that were copied", rows, lambda row: [row["id"], row["parent"]]),
+        ("sources of planned clips", planned, lambda row: row["sources"]),
+    ]
+    return [(what, _of_two(among, names)) for what, among, names in asked]
+
+
+def _of_two(rows: Iterable[Row], names: Callable[[Row], Iterable[str | None]]) -> list[str]:
+    of_split: dict[str, set[str]] = {}
+    for row in rows:
+        of_split.setdefault(row["split"], set()).update(name for name in names(row) if name)
+    return sorted(set().union(*(one & other for one, other in combinations(of_split.values(), 2))))

@@ -134,7 +134,7 @@ def tool(name, ear):
         _do_not_come_back()
     if name == "help_bundle":
         _note_doctor()
-    words = _begin("probe" if name in ("estimate", "profile") else "tool", None, "jobs." + name)
+    words = _begin("probe" if name in ("estimate", "profile", "leaks") else "tool", None, "jobs." + name)
     if words is None or ear.told_at:
         return 2
     terminal = sys.stdin.isatty() and sys.stderr.isatty()
@@ -194,7 +194,7 @@ def _do_not_come_back():
     job, run_is_said = os.environ.get("JOB") or "all", os.environ.get("RUN") or os.environ.get("CONFIG")
     for name in names:
         meant = job == "all" or name.endswith(("-" + job, "-all"))
-        ours = [name_of(one) for one in (*SERVICES, "ladder", "all")]
+        ours = [name_of(one) for one in (*SERVICES, "ladder", "seeds", "all")]
         if meant and (name in ours or not run_is_said):
             asked("update", "--restart", "no", name)
 

@@ -97,7 +97,7 @@ class Fresh:
 
     def recipes(self, epoch: int) -> list[Recipe]:
         """Of all clips of this epoch, in the order of their ids."""
-        planner = self._planner.with_seed(seed_of(self.config.seed, "fresh", epoch))
+        planner = self._planner.with_seed(seed_of(self.config.training_seed, "fresh", epoch))
         return [recipe for _, recipe in planner.draw(self.config.mix.train_clips, self.config.mix.train)]
 
     def batches(self, epoch: int, parts: list[NDArray[np.int64]]) -> Iterator[AnyBatch]:

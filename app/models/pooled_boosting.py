@@ -40,7 +40,7 @@ class PooledBoosting(Pooled):
 
     @classmethod
     def of(cls, config: Config) -> "PooledBoosting":
-        return cls(config.extract.mels, channel_names(config.extract), config.seed)
+        return cls(config.extract.mels, channel_names(config.extract), config.training_seed)
 
     def forward(self, batch: Batch) -> Tensor:
         """(clips, 2) logits."""

@@ -1,0 +1,111 @@
+"""make seeds and make leaks on the demo, and what they find where something is wrong."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from app.corpora.leaks import shared_between_splits
+from tests.jobs.road import CONFIG, DEMO, ROOT, call
+
+FAST = ["--set", "train.models=[pooled_boosting]"]
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory):
+    base = tmp_path_factory.mktemp("seeds")
+    config, runs = base / "road.yaml", base / "runs"
+    config.write_text(CONFIG)
+    for job in ("prepare", "denoise", "mix", "extract", "train"):
+        done = call(job, config, DEMO, runs, *FAST)
+        assert done.returncode == 0, done.stderr
+    return config, runs
+
+
+def leaks(config, runs):
+    words = ["--config", config, "--run", "road", "--data", DEMO, "--runs", runs]
+    return subprocess.run(
+        [sys.executable, "-m", "jobs.leaks", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_seeds_give_a_spread_and_leave_the_model_that_was_chosen(road):
+    config, runs = road
+    chosen = (runs / "road/models/pooled_boosting").resolve()
+    done = call("seeds", config, DEMO, runs, *FAST, N="3")
+    assert done.returncode == 0, done.stderr
+    told = json.loads((runs / "road/seeds.json").read_text())
+    scores = [row["select_score"] for row in told["seeds"]]
+    assert len(scores) == 3 and len(set(scores)) > 1 and told["model"] == "pooled_boosting"
+    assert told["mean"]["select_score"] == pytest.approx(sum(scores) / 3)
+    assert told["sd"]["select_score"] == pytest.approx((sum((s - sum(scores) / 3) ** 2 for s in scores) / 2) ** 0.5)
+    assert f"from {min(scores):.4f} to {max(scores):.4f}" in done.stderr and "may be chance" in done.stderr
+    assert (runs / "road/models/pooled_boosting").resolve() == chosen
+    assert len(list((runs / "road/models").glob("pooled_boosting-*"))) == 3
+    again = call("seeds", config, DEMO, runs, *FAST, N="3")
+    assert again.stderr.count("done already") == 3
+    for job in ("infer", "evaluate"):
+        assert call(job, config, DEMO, runs, *FAST).returncode == 0
+    assert any("with 3 seeds" in note for note in json.loads((runs / "road/metrics.json").read_text())["notes"])
+
+
+@pytest.mark.parametrize("count", ["1", "0", "many"])
+def test_what_is_no_number_of_seeds_is_told(road, count):
+    config, runs = road
+    done = call("seeds", config, DEMO, runs, *FAST, N=count)
+    assert done.returncode == 2 and f"N={count}" in done.stderr and "N=" in done.stderr
+
+
+def test_the_demo_has_no_leaks(road):
+    done = leaks(*road)
+    assert done.returncode == 0, done.stderr
+    assert "none: no source in two splits, and shuffled labels give chance" in done.stderr
+    for what in ("speakers", "engines", "recordings, by their bytes", "originals", "sources of planned clips"):
+        assert what in done.stderr
+
+
+def rows(*known):
+    return [
+        {"id": id, "split": split, "speaker": speaker, "attack": attack, "parent": parent, "sha256": sha}
+        for id, split, speaker, attack, parent, sha in known
+    ]
+
+
+def test_what_two_splits_share_is_found():
+    recordings = rows(
+        ("a", "train", "ann", "bonafide", None, "1"),
+        ("b", "select", "ann", "bonafide", None, "2"),
+        ("c", "train", None, "tts/one", None, "3"),
+        ("d", "calibrate", None, "tts/two", None, "3"),
+        ("e", "select", "bob", "vocoder", "a", "4"),
+        ("f", "calibrate", "cid", "vocoder", "g", "5"),
+        ("h", "test", "ann", "tts/one", None, "1"),
+    )
+    planned = [
+        {"split": "train", "sources": ["a", "noise-1"]},
+        {"split": "select", "sources": ["b", "noise-1"]},
+        {"split": "select", "sources": ["b"]},
+    ]
+    assert dict(shared_between_splits(recordings, planned)) == {
+        "recordings, by their bytes": ["3"],
+        "speakers": ["ann"],
+        "engines": ["tts"],
+        "originals that were copied": ["a"],
+        "sources of planned clips": ["noise-1"],
+    }
+
+
+def test_a_manifest_with_a_leak_ends_with_code_2(road, tmp_path):
+    """A speaker of training is written into a row of select, in a copy of the stage."""
+    config, runs = road
+    copy = tmp_path / "runs"
+    shutil.copytree(runs, copy, symlinks=True)
+    manifest = (copy / "road/stages/prepare").resolve() / "shards/manifest/manifest.jsonl"
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    voice = next(row["speaker"] for row in lines if row["split"] == "train" and row["speaker"])
+    next(row for row in lines if row["split"] == "select")["speaker"] = voice
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in lines))
+    done = leaks(config, copy)
+    assert done.returncode == 2 and f"two splits share speakers: {voice}" in done.stderr and "fix:" in done.stderr
