@@ -19,6 +19,7 @@ from jobs.extract import extract_as
 from jobs.leaderboard import entries_under, show
 from jobs.terminal import table
 from jobs.train import ready_in, train_model
+from jobs.training import shared_out
 
 START_S = 10.0  # of a training, beside its steps: libraries, reading, calibration
 FORWARD = 0.4  # of a step's time, what a clip of validation takes
@@ -94,6 +95,9 @@ def _needed_s(run: Run, name: str) -> float:
     steps = math.ceil(planned.train_clips / how.batch_clips)
     looks = epochs * planned.valid_clips / 2 + planned.valid_clips
     trains = epochs * steps * step_s + FORWARD * looks * step_s / how.batch_clips
+    if how.on_the_fly and epochs:  # rendering goes on beside it, and may be what takes longer
+        renderers = max(1, shared_out(config, run.workers, device.type == "cuda")[1])
+        trains = max(trains, epochs * _extract_s(run) * run.workers / renderers)
     return START_S + trains + (0.0 if _extracted(run, name) else _extract_s(run))
 
 

@@ -23,19 +23,8 @@ from app.runtime.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 SAID_TO_MAKE = {
-    "CONFIG",
-    "RUN",
-    "DATA",
-    "RUNS",
-    "INPUT",
-    "FINAL",
-    "JOB",
-    "WORKERS",
-    "DEVICE",
-    "GPU",
-    "MAX_GPUS",
-    "BUDGET",
-}
+    "CONFIG", "RUN", "DATA", "RUNS", "INPUT", "FINAL", "JOB", "WORKERS", "DEVICE", "GPU", "MAX_GPUS", "BUDGET", "N",
+}  # fmt: skip
 LOOK_S = 0.2
 OTHERS = 0.3  # cores of others, from which on the probe is not what it would be alone
 SOURCES = 8  # of each label, that are sure to be met

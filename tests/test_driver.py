@@ -62,17 +62,19 @@ from app.config import load_config
 from app.runtime.shards import Draft
 from jobs import extract
 
-for module in extract.dear(config := load_config(Path("configs/default.yaml"), {"runtime.device": "cpu"})).split():
+config = load_config(Path("configs/default.yaml"), {"runtime.device": "cpu"})
+part, name = sys.argv[2:]
+for module in extract.dear(config, part).split():
     __import__(module)
 out = Draft(Path(sys.argv[1]))
-with extract._writer(out, config, 1.0) as writer:
+with extract._writer(out, config, part, 1.0) as writer:
     writer.add(extract.front_end(np.sin(np.arange(90_000) / 9, dtype=np.float32), config))
-print(sorted(name for name in ("torch", "librosa") if name in sys.modules), np.load(out.path / "mel.npy").shape)
+print(sorted(name for name in ("torch", "librosa") if name in sys.modules), np.load(out.path / name).shape)
 """
 
 
-def test_extraction_on_a_cpu_does_without_torch(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", EXTRACTS, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[] (1, 64, 501)\n"
+@pytest.mark.parametrize(("part", "name", "shape"), [("extract", "mel", (1, 64, 501)), ("waves", "wave", (1, 160_000))])
+def test_extraction_on_a_cpu_does_without_torch(tmp_path, part, name, shape):
+    command = [sys.executable, "-c", EXTRACTS, str(tmp_path), part, f"{name}.npy"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == f"[] {shape}\n", done.stderr

@@ -66,7 +66,7 @@ class Rendering:
 
 
 class Fresh:
-    """The training clips of any epoch, as many as mix.train_clips. Raises UserError where there are no voices."""
+    """The training clips of any epoch, as many as mix.train_clips."""
 
     def __init__(
         self, config: Config, reads: str, denoised: Path, backgrounds: Path | None, renderers: int, pinned: bool
@@ -101,7 +101,7 @@ class Fresh:
         return [recipe for _, recipe in planner.draw(self.config.mix.train_clips, self.config.mix.train)]
 
     def batches(self, epoch: int, parts: list[NDArray[np.int64]]) -> Iterator[AnyBatch]:
-        """The clips of these numbers, part by part."""
+        """The clips of these numbers, part by part. UserError where a renderer was killed."""
         recipes = self.recipes(epoch)
         self._parts.of_epoch = [[recipes[n] for n in part] for part in parts]
         try:
@@ -133,7 +133,6 @@ class _Parts:
 
 def _end_renderers() -> None:
     """Where a stop came while they rendered: they hear no TERM, with which multiprocessing would end them."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else torch takes it for a failure
     for renderer in multiprocessing.active_children():
         renderer.kill()
 

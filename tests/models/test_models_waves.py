@@ -92,6 +92,27 @@ def test_the_gain_of_a_clip_says_nothing(name, gain_db):
 
 
 @every_model
+def test_in_double_precision_it_says_the_same(name):
+    model, batch = model_of(name), waves_of(2)
+    with torch.no_grad():
+        single = model(batch)
+        double = model.double()(batch.to(torch.device("cpu"), torch.float64))
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), single, rtol=0, atol=1e-3)
+
+
+@every_model
+def test_under_autocast_it_says_about_the_same(name):
+    """As on a GPU, where bfloat16 is the default; a CPU casts the same operations."""
+    model, batch = model_of(name), waves_of(2)
+    with torch.no_grad():
+        single = model(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(batch)
+    assert half.isfinite().all() and (half.float() - single).abs().max() < 0.2
+
+
+@every_model
 def test_it_hears_what_it_is_given(name):
     model, one, other = model_of(name), waves_of(3), waves_of(3, seed=1)
     with torch.no_grad():
