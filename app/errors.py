@@ -17,5 +17,9 @@ class UserError(Exception):
         return f"{self.what}\n  fix: {self.fix}" if self.fix else self.what
 
 
+class Diverged(UserError):
+    """A training whose loss is no number any more."""
+
+
 class Stopped(Exception):
     """A signal or a STOP file asked the job to end; what is committed stays."""

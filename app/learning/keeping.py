@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from app.config import TrainConfig
-from app.errors import UserError
+from app.errors import Diverged
 from app.learning.checkpoint import Progress, Weights, load_training, progress_in, save_checkpoint
 from app.learning.learner import Learner
 from app.learning.saves import Saves
@@ -51,7 +51,7 @@ class Keeping:
         return self._saves.due(self.progress.step, epoch_ends)
 
     def save(self) -> None:
-        """Leaves the training on disk. Raises UserError, before it does, where it has diverged."""
+        """Leaves the training on disk. Raises Diverged, before it does, where it has."""
         self.check()
         if not self.progress.step or not self._writes:
             return
@@ -64,10 +64,10 @@ class Keeping:
             self._timing.note(self.progress.epoch, self.progress.step, worked_s())
 
     def check(self) -> None:
-        """Raises UserError where the loss is no number any more."""
+        """Raises Diverged where the loss is no number any more."""
         done = self.progress
         if not math.isfinite(done.loss_sum):
-            raise UserError(
+            raise Diverged(
                 f"{self.folder}: the training diverged, its loss is {done.loss_sum} at step {done.step}",
                 "lower train.learning_rate, then train again",
             )
@@ -76,7 +76,7 @@ class Keeping:
         """The model gets its best weights, and so does best.safetensors. steps: in an epoch."""
         done, epoch = self.progress, self.progress.best_epoch
         if not self.best:
-            raise UserError(f"{self.folder}: no epoch had a score", "lower train.learning_rate, then train again")
+            raise Diverged(f"{self.folder}: no epoch had a score", "lower train.learning_rate, then train again")
         self.learner.model.load_state_dict(self.best)
         then = Progress(epoch * steps, epoch, done.best_score, epoch, history=done.history[:epoch])
         if self._writes:

@@ -9,7 +9,7 @@ ends of epochs, and each LOOK_STEPS.
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +102,7 @@ class Trainer:
 
         `between` is called after each step and each batch of validation: it may rest, or raise
         Stopped. When it does, when `stop()` turns true or the GPU is lost, saves and raises Stopped.
+        `tell` may raise Stopped too; then nothing more is saved.
         """
 
         def heed() -> None:
@@ -109,7 +110,7 @@ class Trainer:
             if reason := stop():
                 raise Stopped(str(reason))
 
-        with leaving_a_lost_gpu(rescue=self._rescue):
+        with closing(self.supply), leaving_a_lost_gpu(rescue=self._rescue):
             if not self.progress.step:
                 self._learn_inputs(heed)
             else:
@@ -121,7 +122,6 @@ class Trainer:
                 if self.finished or self.keeping.due(epoch_ends=True):
                     self.keeping.save()
                 tell(self.progress, self.supply.steps, metrics)
-            self.supply.close()
             self.keeping.keep_best(self.supply.steps)
 
     def _learn_inputs(self, heed: Callable[[], None]) -> None:

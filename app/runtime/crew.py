@@ -17,11 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.errors import Stopped, UserError
+from app.errors import Diverged, Stopped, UserError
 
 ADDRESS = "MOKSORI_CREW"  # environment variable: where a member finds its job
 RESTARTS = 3  # of all members, each time one of them dies
 LAST_S = 8.0  # for the others to leave, once a member has come to another end than a good one
+
+ENDS: dict[str, Callable[..., Exception]] = {"Diverged": Diverged, "Stopped": Stopped}  # else UserError
 
 Message = dict[str, Any]
 
@@ -39,8 +41,8 @@ class Crew:
         """Until all are done.
 
         breathe: called between the steps of the first member, while which all wait; hear: gets what members tell.
-        Raises what `breathe` raised once they have left; UserError or Stopped where a member ended by one; RuntimeError
-        where they died more than RESTARTS times.
+        Raises what `breathe` or `hear` raised once they have left; UserError or Stopped where a member ended by one;
+        RuntimeError where they died more than RESTARTS times.
         """
         with self._listening(breathe, hear) as address:
             agent = self._start(address)
@@ -90,10 +92,13 @@ class Crew:
             return {"leave": str(self._left) or "the job failed"} if self._left else {}
         if what == "end":
             kind, words = message["kind"], message["words"]
-            self._left = self._left or (UserError(*words) if kind == "UserError" else Stopped(*words))
+            self._left = self._left or ENDS.get(kind, UserError)(*words)
             self._wait_for_the_others()
             return {}
-        hear({"what": what, **message})
+        try:
+            hear({"what": what, **message})
+        except Exception as error:  # told at their next breath
+            self._left = self._left or error
         return {}
 
     def _wait_for_the_others(self) -> None:

@@ -60,7 +60,7 @@ class Member:
         try:
             work()
         except UserError as error:
-            self._ask("end", kind="UserError", words=[error.what, error.fix])
+            self._ask("end", kind=type(error).__name__, words=[error.what, error.fix])
         except Stopped as stopped:
             self._ask("end", kind="Stopped", words=[str(stopped)])
 

@@ -5,6 +5,7 @@ code: whatever moment that is, what was committed stays.
 """
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -19,6 +20,7 @@ from app.errors import STOPPED, Stopped
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 SECOND_INT_S = 2.0
 LOOK_S = 0.5  # how often the watch looks for a STOP file
+TIME_IS_UP = "its time is up"
 
 
 class StopFlag:
@@ -29,7 +31,7 @@ class StopFlag:
         self.since = 0.0
         self.folders: list[Path] = []
         self.at_the_end: list[Callable[[], None]] = []  # called by the watch before it ends the process
-        self._saving = 0
+        self._saving, self._until = 0, math.inf
         self._wake = -1
         self._watching = False
         self._first_int: float | None = None
@@ -55,6 +57,8 @@ class StopFlag:
             for folder in self.folders:
                 if (folder / "STOP").exists():
                     self.raise_it(f"the file {folder / 'STOP'}")
+        if not self.reason and time.monotonic() >= self._until:
+            self.raise_it(TIME_IS_UP)
         return bool(self.reason)
 
     def leave(self) -> None:
@@ -63,8 +67,19 @@ class StopFlag:
             raise Stopped(self.reason)
 
     def raise_it(self, reason: str) -> None:
-        if not self.reason:
+        if self.reason in ("", TIME_IS_UP):
             self.reason, self.since = reason, time.monotonic()
+
+    @contextlib.contextmanager
+    def for_only(self, seconds: float) -> Iterator[None]:
+        """Within, the flag is also up once so many seconds are over; afterwards that is forgotten."""
+        self._until = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._until = math.inf
+            if self.reason == TIME_IS_UP:
+                self.reason = ""
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:

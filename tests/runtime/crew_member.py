@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from app.errors import Stopped, UserError
+from app.errors import Diverged, Stopped, UserError
 from app.runtime.member import Member
 
 
@@ -16,7 +16,11 @@ def work(member: Member) -> None:
     if rank == 1 and task.get("kill") and len(begun.read_text().split()) <= task["kill"]:
         os.kill(os.getpid(), signal.SIGKILL)
     if rank == 1 and task.get("fault"):
-        raise {"user": UserError("the disk is full", "free some"), "stop": Stopped("the GPU was lost")}[task["fault"]]
+        raise {
+            "user": UserError("the disk is full", "free some"),
+            "diverged": Diverged("the loss is nan", "lower the rate"),
+            "stop": Stopped("the GPU was lost"),
+        }[task["fault"]]
     with member.saving():
         member.say(f"hello of {rank}")
     for step in range(task["steps"]):

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.errors import Stopped, UserError
+from app.errors import Diverged, Stopped, UserError
 from app.runtime.crew import RESTARTS, Crew
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,8 +67,23 @@ def test_a_job_that_is_told_to_stop_takes_all_along(tmp_path):
     assert len(breaths) == 3 and gone(members(tmp_path))
 
 
+def test_so_does_a_job_that_does_not_like_what_it_hears(tmp_path):
+    heard = []
+
+    def hear(message):
+        if message["what"] == "tell":
+            heard.append(message["step"])
+            if len(heard) == 3:
+                raise Stopped("pruned")
+
+    with pytest.raises(Stopped, match="pruned"):
+        crew(tmp_path, steps=100000).run(lambda: None, hear)
+    assert heard == [0, 1, 2] and len(members(tmp_path)) == 2 and gone(members(tmp_path))
+
+
 @pytest.mark.parametrize(
-    ("fault", "kind", "words"), [("user", UserError, "the disk is full"), ("stop", Stopped, "lost")]
+    ("fault", "kind", "words"),
+    [("user", UserError, "the disk is full"), ("diverged", Diverged, "nan"), ("stop", Stopped, "lost")],
 )
 def test_what_one_of_them_cannot_go_on_from_is_the_jobs_though_the_others_work_on(
     tmp_path, monkeypatch, fault, kind, words

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import Stopped
+from app.runtime.stop import StopFlag
+
 ROOT = Path(__file__).resolve().parents[2]
 WAITING = """
 import sys, time
@@ -22,6 +25,11 @@ while time.monotonic() < end:
         print(stop.reason); sys.exit(3)
     time.sleep(0.01)
 """
+
+
+@pytest.fixture
+def flag():
+    return StopFlag()
 
 
 @pytest.fixture
@@ -63,3 +71,28 @@ def test_a_second_int_counts_only_after_two_seconds(waiting):
     time.sleep(2.0)
     os.kill(job.pid, signal.SIGINT)
     assert job.wait(5) == 75
+
+
+def test_a_time_that_is_up_stops_what_is_within_and_nothing_after(flag):
+    with flag.for_only(0.2):
+        assert not flag
+        time.sleep(0.25)
+        with pytest.raises(Stopped, match="its time is up"):
+            flag.leave()
+    assert not flag
+    flag.leave()
+
+
+def test_who_is_told_to_stop_when_the_time_is_up_stops(flag):
+    with flag.for_only(0.0):
+        assert flag and flag.reason == "its time is up"
+        flag.raise_it("SIGTERM")
+        flag.raise_it("SIGINT")
+    assert flag and flag.reason == "SIGTERM"
+
+
+def test_a_flag_that_was_up_stays_up(flag):
+    flag.raise_it("SIGTERM")
+    with flag.for_only(0.0):
+        assert flag.reason == "SIGTERM"
+    assert flag
