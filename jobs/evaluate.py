@@ -1,6 +1,5 @@
 """Scores the chosen model on validation and, with FINAL=1, on the test labels; writes the report."""
 
-import csv
 import math
 import os
 import sys
@@ -23,6 +22,7 @@ from jobs.models import chosen_model, part_for, scored_stage, test_of, trained_m
 from jobs.reporting import report_of
 from jobs.seeds import in_words
 from jobs.terminal import table
+from jobs.valid import read_valid
 
 VERSION = 3  # raised when the numbers or the report change
 FEW_CLIPS = 200  # below, a score is said to prove nothing
@@ -121,23 +121,16 @@ def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
 
 def _validation(run: Run, model: dict[str, Any], planned: Path) -> list[Any]:
     """Both halves: *select* chose epoch and model, *calibrate* fitted the calibration; neither saw training."""
-    import numpy as np
-
     from app.scoring.calibration import NONE, Calibration, apply_calibration
 
     known = {row["id"]: row for row in rows_of(planned)}
-    with (Path(model["folder"]) / "valid.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     found = []
-    for split in ("select", "calibrate"):
-        mine = [row for row in rows if row["split"] == split]
-        logits = np.array([[float(row["logit_fake"]), float(row["logit_real"])] for row in mine])
-        facts = [known[row["id"]] for row in mine]
+    for split, (facts, logits) in read_valid(Path(model["folder"]) / "valid.csv", known).items():
         found.append(
             _evaluation(
                 run.config,
                 split,
-                [row["id"] for row in mine],
+                [row["id"] for row in facts],
                 [[row["fake"], row["real"]] for row in facts],
                 apply_calibration(logits, Calibration.from_json(model["calibration"])),
                 apply_calibration(logits, NONE),

@@ -14,12 +14,12 @@ from app.errors import UserError
 from app.features.frames import window_bytes
 from app.features.front_end import front_end
 from app.features.waves import wave_bytes
-from app.runtime.job import open_job
+from app.runtime.job import is_complete, open_job
 from app.runtime.run import Run, job_main
 from app.runtime.seat import breathe
 from app.runtime.shards import Draft, Shard, cut, rows_of
 from app.runtime.steps import step
-from jobs.chain import backgrounds_stage, need, read_by, spec_of
+from jobs.chain import backgrounds_stage, need, read_by, spec_of, stage_of
 from jobs.mix import recipes_of
 
 ROW_BYTES = 1000  # of a manifest line
@@ -63,6 +63,11 @@ def extract_as(run: Run, part: str) -> None:
                 part=part,
                 gpu_share=gpu_share(run),
             )
+
+
+def is_extracted(run: Run, part: str) -> bool:
+    """Whether both stages of `part` are there."""
+    return all(is_complete(stage_of(run, stage)) for stage in (part, f"{part}-test"))
 
 
 def clip_bytes(config: Config, part: str) -> float:

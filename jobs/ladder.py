@@ -2,20 +2,18 @@
 
 import math
 import sys
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.config.ladder import LADDER
 from app.errors import UserError
 from app.runtime.asked import seconds
 from app.runtime.desk import Desk, at_work
-from app.runtime.job import is_complete
 from app.runtime.run import Run, job_main
 from app.runtime.status import read_status
 from app.runtime.tell import span
+from jobs.budget import Budget
 from jobs.chain import model_folder, need, stage_of
-from jobs.extract import extract_as
+from jobs.extract import extract_as, is_extracted
 from jobs.leaderboard import entries_under, show
 from jobs.terminal import table
 from jobs.train import ready_in, train_model
@@ -23,17 +21,6 @@ from jobs.training import shared_out
 
 START_S = 10.0  # of a training, beside its steps: libraries, reading, calibration
 FORWARD = 0.4  # of a step's time, what a clip of validation takes
-
-
-@dataclass
-class Budget:
-    """Seconds of this very command; None: as many as it takes."""
-
-    all_s: float | None
-    began: float = field(default_factory=time.monotonic)
-
-    def left(self) -> float:
-        return math.inf if self.all_s is None else self.all_s - (time.monotonic() - self.began)
 
 
 def ladder(run: Run) -> None:
@@ -47,7 +34,7 @@ def ladder(run: Run) -> None:
             left_out[name] = why.splitlines()[0]
             print(f"ladder  {name}: not trained: {why}", file=sys.stderr)
             continue
-        if not _extracted(run, name):
+        if not is_extracted(run, LADDER[name].reads):
             extract_as(run, LADDER[name].reads)
         train_model(run, name)
     mine = {str(model_folder(run, name)) for name in LADDER}
@@ -98,18 +85,13 @@ def _needed_s(run: Run, name: str) -> float:
     if how.on_the_fly and epochs:  # rendering goes on beside it, and may be what takes longer
         renderers = max(1, shared_out(config, run.workers, device.type == "cuda")[1])
         trains = max(trains, epochs * _extract_s(run) * run.workers / renderers)
-    return START_S + trains + (0.0 if _extracted(run, name) else _extract_s(run))
+    return START_S + trains + (0.0 if is_extracted(run, rung.reads) else _extract_s(run))
 
 
 def _built(run: Run, name: str):  # type: ignore[no-untyped-def]
     from app.models.registry import build
 
     return build(name, run.config)
-
-
-def _extracted(run: Run, name: str) -> bool:
-    reads = LADDER[name].reads
-    return all(is_complete(stage_of(run, part)) for part in (reads, f"{reads}-test"))
 
 
 def _extract_s(run: Run) -> float:

@@ -1,9 +1,8 @@
 """Trains the models of the ladder, quickest first; keeps the best epoch on *select*, calibrates on *calibrate*."""
 
 import contextlib
-import csv
-import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from app.config.ladder import LADDER
 from app.errors import UserError
 from app.learning.timing import training_seconds
 from app.runtime.desk import Desk, at_work
-from app.runtime.files import point_link, read_json, sha256_of, write_atomic, write_json
+from app.runtime.files import point_link, read_json, sha256_of, write_json
 from app.runtime.made import note_made
 from app.runtime.room import check_room
 from app.runtime.run import Run, job_main
@@ -20,6 +19,7 @@ from app.runtime.tell import span
 from jobs.chain import model_folder, model_spec, stage_of
 from jobs.terminal import table
 from jobs.training import Sources, processes_for, shared_out, sources_of, trainer_of
+from jobs.valid import write_valid
 
 
 def train(run: Run) -> None:
@@ -44,10 +44,12 @@ def train(run: Run) -> None:
     )
 
 
-def train_model(run: Run, name: str, link: bool = True) -> dict[str, Any]:
+def train_model(
+    run: Run, name: str, link: bool = True, after_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None
+) -> dict[str, Any]:
     """One model to its end, if it is not there; returns model.json, and the seconds that it took.
 
-    link: models/NAME leads to it from now on.
+    link: models/NAME leads to it from now on. after_epoch: gets the metrics of each, and may raise Stopped.
     """
     sources = sources_of(run, name)
     desk = Desk(run, model_folder(run, name), "train", f"train {name}")
@@ -58,7 +60,7 @@ def train_model(run: Run, name: str, link: bool = True) -> dict[str, Any]:
         with at_work(desk, gpus=run.config.runtime.max_gpus):
             write_json(desk.folder / "train.json", model_spec(run, name))
             note_made(desk.folder / "made.json", config=run.config.model_dump(mode="json"))
-            ready = _train_one(run, desk, name, sources)
+            ready = _train_one(run, desk, name, sources, after_epoch)
     if link:  # models/NAME: the one of this config
         point_link(desk.folder.with_name(name), Path(desk.folder.name))
     return {**ready, "seconds": training_seconds(desk.folder)}
@@ -71,7 +73,9 @@ def ready_in(folder: Path) -> dict[str, Any] | None:
     return ready if ready and weights.exists() and sha256_of(weights) == ready["weights_sha256"] else None
 
 
-def _train_one(run: Run, desk: Desk, name: str, sources: Sources) -> dict[str, Any]:
+def _train_one(
+    run: Run, desk: Desk, name: str, sources: Sources, after_epoch: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
     import torch
 
     from app.compat import device_within, use_threads
@@ -97,11 +101,11 @@ def _train_one(run: Run, desk: Desk, name: str, sources: Sources) -> dict[str, A
     model = build(name, run.config)
     # weights, average, best weights and two moments, the draft of each while it is replaced, and best.safetensors
     check_room(folder, 12 * sum(p.numel() * p.element_size() for p in model.parameters()), desk.label)
-    fits = getattr(model, "trains_in_closed_form", False)
+    fits, teller = getattr(model, "trains_in_closed_form", False), _teller(desk, how.epochs, after_epoch)
     count = 1 if fits else processes_for(run.config, len(desk.gpus.gpus))
     if count > 1:  # before CUDA begins here: its memory is theirs
         desk.say(f"on {count} {'GPUs' if desk.gpus.gpus else 'processes of the CPU'}: {_sizes(splits)}")
-        _train_together(run, desk, name, sources, count)
+        _train_together(run, desk, name, sources, count, teller)
     device = device_within(run.config.runtime.device, run.config.runtime.gpu_memory_share)
     threads, renderers = (run.workers, 0) if fits else shared_out(run.config, run.workers, device.type == "cuda")
     use_threads(threads)
@@ -123,7 +127,7 @@ def _train_one(run: Run, desk: Desk, name: str, sources: Sources) -> dict[str, A
             trainer = trainer_of(run.config, name, sources, folder, device, renderers, **ears)
             if trainer.progress.step:
                 desk.say(f"goes on after step {trainer.progress.step}, epoch {trainer.progress.epoch}")
-            trainer.run(lambda: run.stop and run.stop.reason, _teller(desk, how.epochs), between=desk.breathe)
+            trainer.run(lambda: run.stop and run.stop.reason, teller, between=desk.breathe)
             progress, model = trainer.progress, trainer.learner.model
         ready = _finish(desk, name, model.to(device).float(), device, splits, progress, how.batch_clips)
     if ready["too_good"]:
@@ -137,12 +141,12 @@ def _sizes(splits: dict[str, Any]) -> str:
     return ", ".join(f"{len(data)} {split}" for split, data in splits.items()) + " clips"
 
 
-def _train_together(run: Run, desk: Desk, name: str, sources: Sources, count: int) -> None:
+def _train_together(run: Run, desk: Desk, name: str, sources: Sources, count: int, teller: Any) -> None:
     """By `count` processes, each of which has its own GPU or its share of our cores."""
     from app.learning.checkpoint import Progress
     from app.runtime.crew import Crew
 
-    teller, saves = _teller(desk, run.config.train.epochs), contextlib.ExitStack()
+    saves = contextlib.ExitStack()
 
     def hear(told: dict[str, Any]) -> None:
         if told["what"] == "say":
@@ -190,7 +194,8 @@ def _finish(
     thresholds = thresholds_of(targets_of(splits["calibrate"]), apply_calibration(logits["calibrate"], fitted))
     tried = evaluate_scores("select", [row.id for row in splits["select"].rows], targets_of(splits["select"]), answers,
                             resamples=0)  # fmt: skip
-    _write_valid(folder / "valid.csv", splits, logits)
+    ids = {split: [row.id for row in data.rows] for split, data in splits.items()}
+    write_valid(folder / "valid.csv", ids, logits)
     write_json(folder / "calibration.json", {**fitted.as_json(), "clips": len(splits["calibrate"])})
     ready = {
         "name": name,
@@ -220,7 +225,7 @@ def _finish(
     return ready
 
 
-def _teller(desk: Desk, epochs: int) -> Any:
+def _teller(desk: Desk, epochs: int, after_epoch: Callable[[dict[str, Any]], None]) -> Any:
     """Keeps the status in step, and says a line an epoch, or one in ten seconds while an epoch is long."""
     import time
 
@@ -240,22 +245,12 @@ def _teller(desk: Desk, epochs: int) -> Any:
             numbers = "  ".join(f"{key} {value:.4f}" for key, value in metrics.items() if key != "epoch")
             desk.say(f"epoch {progress.epoch}/{epochs}  {numbers}  {left}")
             said[0] = now
+            after_epoch(metrics)
         elif now - said[0] > 10:
             desk.note(f"step {progress.step}/{epochs * steps}  {rate:.2g} steps/s  {left}")
             said[0] = now
 
     return tell
-
-
-def _write_valid(path: Path, splits: dict[str, Any], logits: dict[str, Any]) -> None:
-    """valid.csv: the uncalibrated logits of every validation clip, for evaluate."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["id", "split", "logit_fake", "logit_real"])
-    for split, values in logits.items():
-        for row, (fake, real) in zip(splits[split].rows, values.tolist(), strict=True):
-            writer.writerow([row.id, split, repr(fake), repr(real)])
-    write_atomic(path, text.getvalue())
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from app.runtime.files import replacing
 from app.scoring.evaluation import Evaluation
+from app.scoring.page import page
 from app.scoring.report_parts import (
     Training,
     curve_panels,
@@ -17,9 +16,7 @@ from app.scoring.report_parts import (
     terms_table,
     training_panels,
 )
-from app.scoring.table import Table, duration, number
-
-SCALE_END = 0.5  # right end of the score scale; what scores worse sits at it
+from app.scoring.table import Table
 
 
 @dataclass(frozen=True)
@@ -66,22 +63,15 @@ class Report:
 
 def write_report(path: Path, report: Report) -> None:
     """Writes the page whole or not at all; everything in `report` is shown as text, never as markup."""
-    page = render(report)
+    text = render(report)
     with replacing(path) as draft:
-        draft.write_text(page, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
 
 
 def render(report: Report) -> str:
     """The page as a string."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "duration": duration, "percent": _percent}
-    return environment.get_template("report.html.j2").render(
+    return page(
+        "report.html.j2",
         r=report,
         training=training_panels(report.training),
         curves=curve_panels(report.evaluations),
@@ -90,8 +80,3 @@ def render(report: Report) -> str:
         decisions=decision_table(report.evaluations),
         single=single_table(report.evaluations),
     )
-
-
-def _percent(score: float) -> str:
-    """Place of a score on its scale, in percent of the width."""
-    return f"{100 * min(max(score, 0.0), SCALE_END) / SCALE_END:.2f}"
