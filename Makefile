@@ -8,7 +8,7 @@ export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CSV PLOT CUDA VENV_DIR
 export GPU GPUS MAX_GPUS BUDGET N RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
 
 JOBS := prepare denoise mix extract train infer evaluate
-.PHONY: help demo all $(JOBS) ladder seeds leaks leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
+.PHONY: help demo all $(JOBS) ladder sweep seeds leaks leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
   test test-pins test-containers chaos fuzz profile bench bench-scaling bench-memory bench-train bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
@@ -37,6 +37,9 @@ $(JOBS): has-python
 
 ladder: has-python ## trains every model, quickest first, within BUDGET=30m (2h, ...), and ranks them
 	@$(PYTHON) app/host/launch.py ladder
+
+sweep: has-python ## better settings for one model, within BUDGET=2h or N=20 trials; again, it goes on
+	@$(PYTHON) app/host/launch.py sweep
 
 seeds: has-python ## the chosen model with N=3 seeds: how much of its score is chance
 	@$(PYTHON) app/host/launch.py seeds

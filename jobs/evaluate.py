@@ -21,6 +21,8 @@ from jobs.chain import need
 from jobs.models import chosen_model, part_for, scored_stage, test_of, trained_models
 from jobs.reporting import report_of
 from jobs.seeds import in_words
+from jobs.sweep_result import in_words as in_words_of_sweep
+from jobs.sweep_result import sweep_of
 from jobs.terminal import table
 from jobs.valid import read_valid
 
@@ -77,6 +79,8 @@ def _evaluate(
     spread = read_json(run.folder / "seeds.json") or {}
     if spread.get("weights_sha256") == model["weights_sha256"]:
         notes.append(f"{in_words(spread).capitalize()}.")
+    if swept := sweep_of(run, Path(model["folder"])):
+        notes.append(f"By a sweep: {in_words_of_sweep(swept)}.")
     with step("report"):
         write_report(path, report_of(run, model, evaluations, notes))
     metrics = {"run": run.name, "model": model["name"], "basis": basis, "data": [_line(e) for e in evaluations]}
@@ -115,6 +119,7 @@ def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
         "evaluate": run.config.evaluate.model_dump(mode="json"),
         "labels": answers if looks else _answers_lie_there(run),
         "seeds": read_json(run.folder / "seeds.json"),
+        "sweep": sweep_of(run, Path(model["folder"])),
         "test": test_of(run, model).name if looks else None,
     }
 

@@ -1,6 +1,6 @@
 """The config of a run: its sections, and how its file is read."""
 
-from app.config.file import Asked, leaves_of, load_config, origins_of, read_config
+from app.config.file import Asked, leaves_of, load_config, origins_of, read_config, values_of
 from app.config.sections import (
     CODECS,
     Augmentations,
@@ -30,4 +30,5 @@ __all__ = [
     "load_config",
     "origins_of",
     "read_config",
+    "values_of",
 ]

@@ -62,6 +62,11 @@ def read_config(path: Path, asked: dict[str, Asked]) -> Config:
     return config
 
 
+def values_of(path: Path) -> dict[str, Any]:
+    """What the file itself says, without defaults; UserError where it cannot be read."""
+    return _parsed(path)[1]
+
+
 def origins_of(config: Config, path: Path, asked: dict[str, Asked]) -> dict[str, str]:
     """Dotted key -> where its value comes from: a file and its line, what the user typed, or "default"."""
     lines: Lines = {}

@@ -1,6 +1,7 @@
 """Every key of a run's config, its unit, its default and its range."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -9,6 +10,8 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -216,6 +219,66 @@ class TrainConfig(Section):
     checkpoint_steps: Annotated[int, Field(ge=0)] = 0  # and after so many steps; 0: by minutes and epochs alone
 
 
+class Domain(Section):
+    """What a setting is chosen from in a sweep: one of these."""
+
+    uniform: Range | None = None
+    log: PositiveRange | None = None  # uniform in its logarithm
+    choice: list[Any] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> "Domain":
+        given = [value for value in (self.uniform, self.log, self.choice) if value is not None]
+        if len(given) != 1 or not given[0]:
+            raise ValueError("one of these is wanted: uniform: [low, high], log: [low, high], choice: [value, ...]")
+        return self
+
+    @model_serializer
+    def _without_what_it_is_not(self) -> dict[str, Any]:
+        return {name: value for name, value in self if value is not None}
+
+
+SWEPT = {  # keys of train
+    "learning_rate": Domain(log=(3e-4, 1e-2)),
+    "weight_decay": Domain(log=(1e-3, 1e-1)),
+    "dropout": Domain(uniform=(0.0, 0.5)),
+    "batch_clips": Domain(choice=[16, 32, 64]),
+    "rnn_hidden": Domain(choice=[32, 48, 64, 96]),
+}
+NOT_SWEPT = {
+    "seed": "luck is no setting; `make seeds` tells how much of it there is",
+    "epochs": "trials are compared epoch by epoch",
+    "patience": "trials are compared epoch by epoch",
+}
+
+
+class SweepConfig(Section):
+    model: ModelName = "crnn"
+    space: dict[str, Domain] = SWEPT  # key of train: uniform or log [low, high], or a choice; others' keys are left out
+
+    @model_validator(mode="after")
+    def _is_of_train(self) -> "SweepConfig":
+        known = {key for rung in LADDER.values() for key in rung.keys} - NOT_SWEPT.keys()
+        for key, domain in self.space.items():
+            if key in NOT_SWEPT:
+                raise ValueError(f"space.{key}: {NOT_SWEPT[key]}")
+            if key not in known:
+                raise ValueError(f"space: train.{key} shapes no model; what does: {', '.join(sorted(known))}")
+            for value in domain.choice or [*(domain.uniform or domain.log or ())]:
+                try:
+                    TrainConfig.model_validate_json(json.dumps({key: as_of_train(key, value)}))
+                except ValidationError as error:
+                    what = error.errors()[0]["msg"].removeprefix("Value error, ")
+                    raise ValueError(f"space.{key}: {value!r} is no train.{key} ({what})") from None
+        return self
+
+
+def as_of_train(key: str, value: Any) -> Any:
+    """A number of a range as train.KEY wants it: whole where that is."""
+    wants_whole = TrainConfig.model_fields[key].annotation is int and isinstance(value, float) and value.is_integer()
+    return int(value) if wants_whole else value
+
+
 class InferConfig(Section):
     model: ModelName | None = None  # null: the one with the best score on select
     batch_clips: PositiveInt = 64
@@ -265,6 +328,7 @@ class Config(Section):
     mix: MixConfig = MixConfig()
     extract: ExtractConfig = ExtractConfig()
     train: TrainConfig = TrainConfig()
+    sweep: SweepConfig = SweepConfig()
     infer: InferConfig = InferConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     runtime: RuntimeConfig = RuntimeConfig()

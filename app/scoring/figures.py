@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from app.scoring.curves import Reliability, Roc
 
@@ -100,6 +100,38 @@ def training_figure(epochs: Sequence[Mapping[str, float | None]], lines: Mapping
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         if ax.get_legend_handles_labels()[0]:
             ax.legend(loc="best")
+
+    return _svg(draw, alt)
+
+
+def trials_figure(
+    points: Sequence[tuple[Any, float, bool]], what: str, alt: str, log: bool = False, best: bool = False
+) -> str:
+    """Scores of trials.
+
+    points: (place on the x axis, a number or a name; score; trained to its end). best: a line of the best one so far.
+    """
+
+    def draw(ax: Axes) -> None:
+        names = sorted({x for x, *_ in points if isinstance(x, str)})
+        for done in (True, False):
+            there = [(names.index(x) if names else x, score) for x, score, ended in points if ended is done]
+            style: Any = {"color": REAL} if done else {"facecolors": "none", "edgecolors": FAINT}
+            ax.scatter([x for x, _ in there], [score for _, score in there], s=22, linewidths=1.2, **style)
+        ended = sorted((x, score) for x, score, done in points if done) if best else []
+        if ended:
+            lowest = [min(score for _, score in ended[: n + 1]) for n in range(len(ended))]
+            ax.step([x for x, _ in ended], lowest, where="post", color=FAINT, linewidth=1.2)
+        if log:
+            ax.set_xscale("log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            ax.xaxis.set_minor_formatter(NullFormatter())
+        elif names:
+            ax.set_xticks(range(len(names)), names)
+        elif all(isinstance(x, int) for x, *_ in points):
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        ax.set(xlabel=what, ylabel="score")
 
     return _svg(draw, alt)
 

@@ -1,0 +1,142 @@
+"""make sweep on the demo's recordings: cut and killed it tries the same, and it stays within its budget."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.jobs.road import CONFIG, DEMO, ROOT, call, command
+
+SWEEP = """
+sweep:
+  space:
+    learning_rate: {log: [0.0001, 0.3]}
+    dropout: {uniform: [0.0, 0.5]}
+    rnn_hidden: {choice: [8, 12]}
+    ssl: {choice: [WAV2VEC2_BASE]}
+"""
+TRIALS = "8"
+FEW = CONFIG.replace("epochs: 2", "epochs: 4, learning_rate: 0.01, models: [pooled_logistic]")
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory):
+    base = tmp_path_factory.mktemp("sweep")
+    config, runs = base / "road.yaml", base / "runs"
+    config.write_text(FEW + SWEEP)
+    for job in ("prepare", "denoise", "mix", "extract"):
+        done = call(job, config, DEMO, runs)
+        assert done.returncode == 0, done.stderr
+    subprocess.run(["cp", "-a", runs, base / "again"], check=True)
+    return config, runs, base / "again"
+
+
+@pytest.fixture(scope="module")
+def swept(road):
+    """What it said, unbroken."""
+    config, runs, _ = road
+    done = call("sweep", config, DEMO, runs, N=TRIALS)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def result(runs):
+    told = json.loads((runs / "road/sweep/sweep.json").read_text())
+    return {**told, "tried": [{**one, "seconds": 0} for one in told["tried"]]}
+
+
+def test_it_tries_the_configs_own_settings_first_and_prunes(road, swept):
+    config, runs, _ = road
+    told = result(runs)
+    assert len(told["tried"]) == int(TRIALS) and told["tried"][0]["values"] == told["own"]
+    assert told["own"] == {"learning_rate": 0.01, "dropout": 0.2, "rnn_hidden": 8}
+    states = [one["state"] for one in told["tried"]]
+    assert set(states) <= {"done", "pruned", "diverged"} and states[:4] == ["done"] * 4 and "pruned" in states
+    assert "sweep  trial 5: learning_rate " in swept and "worse than the median after epoch" in swept
+    assert "not searched, for they do not shape crnn: ssl" in swept
+
+
+def test_the_best_one_goes_on_by_its_config(road, swept):
+    config, runs, _ = road
+    told, best = result(runs), runs / "road/sweep/best.yaml"
+    chosen = next(one for one in told["tried"] if one["number"] == told["best"])
+    assert chosen["score"] == min(one["score"] for one in told["tried"] if one["state"] == "done")
+    assert f"trial {chosen['number']} is the best of {TRIALS}: {chosen['score']:.4f} on select" in swept
+    assert not (runs / "road/models/crnn").exists()  # the config's own is what `make infer` takes without it
+    more = ["--set", "infer.model=crnn"]
+    done = call("infer", best, DEMO, runs, *more)
+    assert done.returncode == 0 and f"infer  by crnn, select score {chosen['score']:.4f}" in done.stderr, done.stderr
+    done = call("evaluate", best, DEMO, runs, *more)
+    assert done.returncode == 0, done.stderr
+    notes = " ".join(json.loads((runs / "road/metrics.json").read_text())["notes"])
+    assert f"on calibrate, which chose nothing, {told['unseen']['best']:.4f}" in notes
+    assert 0.0 < told["unseen"]["best"] < 0.6 and "own" in told["unseen"]
+
+
+def test_the_page_shows_every_trial(road, swept):
+    page = (road[1] / "road/sweep/index.html").read_text()
+    assert (
+        page.count("<svg") == 4 and "score by learning_rate" in page and page.count('<th scope="row">') == int(TRIALS)
+    )
+    assert "://" not in page.replace("http://www.w3.org", "")
+
+
+def test_killed_cut_and_short_of_time_it_tries_the_same(road, swept):
+    config, runs, again = road
+    words = command("sweep", config, DEMO, again)
+    for number, wait in ((signal.SIGKILL, 5.0), (signal.SIGTERM, 6.0), (signal.SIGKILL, 8.0)):
+        process = subprocess.Popen(words, cwd=ROOT, env={**_env(), "N": TRIALS}, stderr=subprocess.PIPE, text=True)
+        time.sleep(wait)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == (75 if number == signal.SIGTERM else -9), said
+    began = time.monotonic()
+    done = call("sweep", config, DEMO, again, BUDGET="7s", N=TRIALS)
+    assert done.returncode == 0 and time.monotonic() - began < 7 + 20, done.stderr
+    while len([one for one in result(again)["tried"] if one["state"] != "unfinished"]) < int(TRIALS):
+        done = call("sweep", config, DEMO, again, BUDGET="10s", N=TRIALS)
+        assert done.returncode == 0, done.stderr
+    assert result(again) == result(runs)
+
+
+def _env():
+    return {k: v for k, v in os.environ.items() if k not in ("CONFIG", "RUN", "DATA", "RUNS", "INPUT", "FINAL")}
+
+
+def test_two_at_once_are_refused_and_what_cannot_be_searched_is_told(road, swept):
+    config, runs, _ = road
+    done = call("sweep", config, DEMO, runs)
+    assert done.returncode == 2 and "BUDGET=2h" in done.stderr and "N=20" in done.stderr
+    done = call("sweep", config, DEMO, runs, "--set", "sweep.model=pooled_boosting", N="3")
+    assert done.returncode == 2 and "nothing to be searched" in done.stderr
+    done = call("sweep", config, DEMO, runs, "--set", "sweep.space={ssl: {choice: [WAV2VEC2_BASE]}}", N="3")
+    assert done.returncode == 2 and "no key of it shapes crnn" in done.stderr
+    done = call("sweep", config, DEMO, runs, "--set", "train.dropout=0.9", N="1")
+    assert done.returncode == 0 and "dropout 0.9 lies outside of sweep.space" in done.stderr
+    first = subprocess.Popen(
+        command("sweep", config, DEMO, runs, "--set", "train.epochs=30"), cwd=ROOT, env={**_env(), "N": "1"}
+    )
+    try:
+        lock = runs / "road/sweep/lock"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            done = call("sweep", config, DEMO, runs, N=TRIALS)
+            if done.returncode:
+                break
+        assert done.returncode == 2 and "another sweep of run road is at it" in done.stderr and lock.exists()
+    finally:
+        first.terminate()
+        first.wait(60)
+
+
+def test_what_diverges_is_a_trial_that_went_wrong(road):
+    config, runs, _ = road
+    wild = "{learning_rate: {log: [1.0e+18, 1.0e+30]}}"
+    done = call("sweep", config, DEMO, runs, "--set", f"sweep.space={wild}", "--set", "train.clip_norm=1.0e+30", N="2")
+    assert done.returncode == 0, done.stderr
+    told = result(runs)
+    assert [one["state"] for one in told["tried"]] == ["diverged"] * 2 and told["best"] is None
+    assert "sweep  trial 2 diverged: " in done.stderr and "<svg" not in (runs / "road/sweep/index.html").read_text()
