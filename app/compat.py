@@ -115,8 +115,8 @@ def cap_memory(device: torch.device, share_of_free: float) -> float | None:
 
 def free_on(device: torch.device) -> float:
     """Bytes that we may still take on a GPU: of what is free there, within our cap (cap_memory)."""
-    free, total = torch.cuda.mem_get_info(device)
-    index = torch.cuda.current_device() if device.index is None else device.index
+    index = torch.cuda.current_device() if device.index is None else device.index  # old torch wants a number
+    free, total = torch.cuda.mem_get_info(index)
     cap = _caps.get(index, 1.0) * total - torch.cuda.memory_allocated(index)
     return min(cap, free + torch.cuda.memory_reserved(index) - torch.cuda.memory_allocated(index))
 

@@ -229,13 +229,14 @@ def _teller(desk: Desk, epochs: int, after_epoch: Callable[[dict[str, Any]], Non
     """Keeps the status in step, and says a line an epoch, or one in ten seconds while an epoch is long."""
     import time
 
-    began: list[float] = []
+    first: list[tuple[float, int]] = []  # when, and after which step
     said = [time.monotonic()]
 
     def tell(progress: Any, steps: int, metrics: dict[str, Any] | None) -> None:
         now = time.monotonic()
-        began.append(now)
-        rate = (len(began) - 1) / max(now - began[0], 1e-6)
+        if not first or progress.step < first[0][1]:  # a crew that began again
+            first[:] = [(now, progress.step)]
+        rate = (progress.step - first[0][1]) / max(now - first[0][0], 1e-6)
         eta = (epochs * steps - progress.step) / rate if rate else None
         desk.status.update(
             done=progress.step, total=epochs * steps, unit="steps", rate=round(rate, 2), eta_s=eta and round(eta)

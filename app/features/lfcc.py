@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.features.mel import power_stft
 
@@ -14,18 +14,28 @@ FLOOR = 1e-9  # of a filter's power; full scale is 1
 REACH = 2  # frames to either side that a delta looks at
 
 
-def lfcc(waveform: Tensor, sample_rate: int) -> Tensor:
-    """waveform: (..., time). Returns (..., 60, frames): 20 coefficients, their deltas, and the deltas of those.
+class Lfcc(nn.Module):
+    """(..., time) -> (..., 60, frames): 20 coefficients, their deltas, and the deltas of those.
 
     frames = 1 + time // hop, 10 ms apart. M. Sahidullah, T. Kinnunen, C. Hanilci, A comparison of features for
-    synthetic speech detection, Interspeech 2015.
+    synthetic speech detection, Interspeech 2015. Its tables go where the model goes: nothing is copied in a step.
     """
-    frame, hop = round(FRAME_S * sample_rate), round(HOP_S * sample_rate)
-    power = power_stft(waveform, frame, hop) / frame
-    filters = linear_filters(sample_rate, frame).to(power)
-    cepstrum = cosines(len(filters), COEFFICIENTS).to(power) @ (filters @ power).clamp_min(FLOOR).log()
-    change = deltas(cepstrum)
-    return torch.cat([cepstrum, change, deltas(change)], -2)
+
+    filters: Tensor
+    cosines: Tensor
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        self.frame, self.hop = round(FRAME_S * sample_rate), round(HOP_S * sample_rate)
+        filters = linear_filters(sample_rate, self.frame)
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("cosines", cosines(len(filters), COEFFICIENTS), persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        power = power_stft(waveform, self.frame, self.hop) / self.frame
+        cepstrum = self.cosines @ (self.filters @ power).clamp_min(FLOOR).log()
+        change = deltas(cepstrum)
+        return torch.cat([cepstrum, change, deltas(change)], -2)
 
 
 def linear_filters(sample_rate: int, frame: int) -> Tensor:

@@ -94,6 +94,7 @@ def load_training(
     if average is not None:
         _fill(path, average, tensors, "average.")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    _lay_out(optimizer)
     return progress, best
 
 
@@ -127,6 +128,14 @@ def _fill(path: Path, model: nn.Module, tensors: Weights, prefix: str = "model."
         model.load_state_dict(_part(tensors, prefix))
     except RuntimeError as error:
         raise _no_use(path, f"not of this model: {error}") from None
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Moments as their parameters lie in memory (channels last): one kernel for all wants them alike."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if name != "step" and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _no_use(path: Path, why: str) -> UserError:

@@ -65,13 +65,16 @@ def _add_gradients(model: nn.Module, part: AnyBatch, clips: int, precision: Prec
 
 
 def _summed(model: nn.Module, loss: Tensor, world: Alone) -> Tensor:
-    """One sum over all processes: of the loss and of every gradient, one after another in one row."""
+    """One sum over all processes: of the loss and of every gradient, one after another in one row.
+
+    Gradients end as their parameters lie in memory (channels last): the optimizer's one kernel wants them alike.
+    """
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
     parts = [p.grad if p.grad is not None else torch.zeros_like(p) for p in learnt]
     row = torch.cat([loss.to(parts[0].dtype).reshape(1), *(part.reshape(-1) for part in parts)])
     world.sum_(row)
     at = 1
     for parameter in learnt:
-        parameter.grad = row[at : at + parameter.numel()].view_as(parameter)
+        parameter.grad = torch.empty_like(parameter).copy_(row[at : at + parameter.numel()].view_as(parameter))
         at += parameter.numel()
     return row[0]

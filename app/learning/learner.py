@@ -40,6 +40,11 @@ class Learner:
         if self.average is not None:
             self.average.load_state_dict(self.model.state_dict())
 
+    def begins_alike(self) -> None:
+        """All processes with the first one's numbers: GPUs of two kinds add up the inputs differently."""
+        for model in filter(None, (self.model, self.average)):
+            self.world.from_first(model.state_dict().values())
+
     def step(self, batch: AnyBatch, clips: int, step: int, rate: float, seed: int) -> Tensor:
         """One step on this process' part of `clips` clips; returns their mean loss, which is not waited for."""
         for group in self.optimizer.param_groups:

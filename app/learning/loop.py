@@ -115,6 +115,7 @@ class Trainer:
                 self._learn_inputs(heed)
             else:
                 self.keeping.goes_on()
+            self.learner.begins_alike()
             while not self.finished:
                 self._train_epoch(heed, tell)
                 with step("validate"):

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import numpy as np
@@ -23,6 +23,9 @@ class Alone:
 
     def sum_(self, tensor: Tensor) -> None:
         """Over all processes, in place; the same in each."""
+
+    def from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Those of the first process for all, in place."""
 
     def any(self, flag: bool) -> bool:
         """Whether one of the processes says so. All must ask at the same point."""
@@ -61,6 +64,12 @@ class Group(Alone):
 
     def sum_(self, tensor: Tensor) -> None:
         distributed.all_reduce(tensor)
+
+    def from_first(self, tensors: Iterable[Tensor]) -> None:
+        for tensor in tensors:
+            packed = tensor.contiguous()
+            distributed.broadcast(packed, 0)
+            tensor.copy_(packed)
 
     def any(self, flag: bool) -> bool:
         found = torch.tensor(int(flag))

@@ -33,7 +33,7 @@ class AasistLike(nn.Module):
 
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
-        self.sample_rate = sample_rate
+        self.at_rate = at_rate(sample_rate, RATE)
         self.filters = SincFilters(FILTERS, TAPS, RATE)
         self.first_norm = nn.GroupNorm(1, 1)
         self.encoder = nn.Sequential(*(Residual(a, b, first=n == 0) for n, (a, b) in enumerate(pairwise(CHANNELS))))
@@ -55,7 +55,7 @@ class AasistLike(nn.Module):
     def forward(self, batch: Waves) -> Tensor:
         """(clips, 2) logits."""
         with in_full(batch.wave.device):
-            bands = self.filters(at_rate(heard(batch), self.sample_rate, RATE)).abs()
+            bands = self.filters(self.at_rate(heard(batch))).abs()
         seen = F.selu(self.first_norm(F.max_pool2d(bands[:, None], 3)))
         seen = self.encoder(seen).abs()  # (clips, NODE, BANDS, times)
         bands = self.fewer_bands(self.over_bands(seen.amax(3).transpose(1, 2) + self.places))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from app.compat import in_full
 from app.config import Config
 from app.features.batches import Waves
-from app.features.lfcc import COEFFICIENTS, lfcc
+from app.features.lfcc import COEFFICIENTS, Lfcc
 from app.models.wave_inputs import heard
 
 ROWS = 3 * COEFFICIENTS  # with both deltas
@@ -29,7 +29,7 @@ class LfccLcnn(nn.Module):
 
     def __init__(self, sample_rate: int, dropout: float) -> None:
         super().__init__()
-        self.sample_rate = sample_rate
+        self.lfcc = Lfcc(sample_rate)
         self.register_buffer("mean", torch.zeros(ROWS, 1))
         self.register_buffer("std", torch.ones(ROWS, 1))
         self.look = nn.Sequential(
@@ -68,7 +68,7 @@ class LfccLcnn(nn.Module):
         count = torch.zeros((), dtype=torch.float64)
         total, square = (torch.zeros(ROWS, dtype=torch.float64) for _ in range(2))
         for batch in batches():
-            values = lfcc(heard(batch), self.sample_rate).double().cpu()
+            values = self.lfcc(heard(batch)).double().cpu()
             count = count + values.shape[0] * values.shape[-1]
             total, square = total + values.sum((0, 2)), square + values.square().sum((0, 2))
         mean = total / count
@@ -78,7 +78,7 @@ class LfccLcnn(nn.Module):
     def forward(self, batch: Waves) -> Tensor:
         """(clips, 2) logits."""
         with in_full(batch.wave.device):
-            values = (lfcc(heard(batch), self.sample_rate) - self.mean) / self.std
+            values = (self.lfcc(heard(batch)) - self.mean) / self.std
         seen = self.look(values.clamp(-8, 8).transpose(1, 2)[:, None])  # (clips, channels, steps, rows)
         steps = seen.transpose(1, 2).flatten(2)
         with in_full(batch.wave.device):

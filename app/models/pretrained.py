@@ -42,7 +42,7 @@ class Frozen:
     @torch.no_grad()
     def layers(self, wave: Tensor) -> Tensor:
         """(clips, samples at 16 kHz) -> (clips, layers, steps of 20 ms, width)."""
-        found, _ = self.network.to(wave.device).extract_features(wave.float())  # type: ignore[operator]
+        found, _ = self.network.to(wave.device).extract_features(wave)  # type: ignore[operator]
         return torch.stack(found, 1)
 
 

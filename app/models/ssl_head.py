@@ -27,7 +27,7 @@ class SslHead(nn.Module):
 
     def __init__(self, sample_rate: int, name: str, weights: str | None, dropout: float) -> None:
         super().__init__()
-        self.sample_rate, self.name = sample_rate, name
+        self.name, self.at_rate = name, at_rate(sample_rate, RATE)
         self.frozen = front_end(name, weights)
         front = FRONTS[name]
         self.register_buffer("front_mark", self.frozen.mark.clone())
@@ -47,7 +47,7 @@ class SslHead(nn.Module):
 
     def forward(self, batch: Waves) -> Tensor:
         """(clips, 2) logits."""
-        layers = self.frozen.layers(at_rate(heard(batch), self.sample_rate, RATE))
+        layers = self.frozen.layers(self.at_rate(heard(batch)).float())
         steps = self.shrink((layers * self.of_layers.softmax(0)[:, None, None]).sum(1))
         weights = self.score(steps).softmax(1)
         return self.head(torch.cat([(steps * weights).sum(1), steps.amax(1)], -1))

@@ -1,6 +1,8 @@
 """From stored waveforms to what a network hears: clips of full length, at one level, at the rate it wants."""
 
-from torch import Tensor
+from typing import Any
+
+from torch import Tensor, nn
 
 from app.features.batches import Waves
 
@@ -14,11 +16,13 @@ def heard(batch: Waves) -> Tensor:
     return wave / wave.square().mean(-1, keepdim=True).sqrt().clamp_min(SILENCE)
 
 
-def at_rate(wave: Tensor, sample_rate: int, wanted: int) -> Tensor:
+def at_rate(sample_rate: int, wanted: int) -> nn.Module:
     """(clips, samples) -> (clips, samples * wanted / sample_rate, rounded up)."""
     if sample_rate == wanted:
-        return wave
-    from torchaudio.functional import resample  # half a second, for which there is no need where the rate fits
+        return nn.Identity()
+    from torchaudio.transforms import Resample  # half a second, for which there is no need where the rate fits
 
-    resampled: Tensor = resample(wave, sample_rate, wanted)
-    return resampled
+    resample: Any = Resample(sample_rate, wanted)
+    resample.register_buffer("kernel", resample.kernel, persistent=False)  # it goes where the model goes, unsaved
+    found: nn.Module = resample
+    return found

@@ -19,6 +19,7 @@ from typing import Any
 
 from app.errors import Diverged, Stopped, UserError
 
+END = signal.SIGQUIT  # to the agent; it hears none of STOP_SIGNALS, which may reach all processes of a job at once
 ADDRESS = "MOKSORI_CREW"  # environment variable: where a member finds its job
 RESTARTS = 3  # of all members, each time one of them dies
 LAST_S = 8.0  # for the others to leave, once a member has come to another end than a good one
@@ -57,6 +58,7 @@ class Crew:
         if self._left:
             raise self._left
         if agent.returncode:
+            breathe()  # who was told to stop has left, whatever became of the others
             raise RuntimeError(f"the {self._count} processes of {self._module} died (exit code {agent.returncode})")
 
     @contextmanager
@@ -112,14 +114,21 @@ class Crew:
     def _start(self, address: str) -> "subprocess.Popen[bytes]":
         # one machine: nothing needs its name, which a container without a network cannot resolve
         env = {**os.environ, ADDRESS: address, "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
-        words = ["--standalone", f"--nproc-per-node={self._count}", f"--max-restarts={RESTARTS}", "-m", self._module]
+        words = [
+            "--standalone",
+            "--local-addr=127.0.0.1",
+            f"--nproc-per-node={self._count}",
+            f"--max-restarts={RESTARTS}",
+            "-m",
+            self._module,
+        ]
         return subprocess.Popen([sys.executable, "-m", "app.runtime.crew_agent", *words], env=env, process_group=0)
 
 
 def _end(agent: "subprocess.Popen[bytes]") -> None:
     """It ends its members; whoever does not hear is killed, and they with it."""
     if agent.poll() is None:
-        agent.send_signal(signal.SIGTERM)
+        agent.send_signal(END)
         try:
             agent.wait(5.0)
         except subprocess.TimeoutExpired:

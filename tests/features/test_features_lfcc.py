@@ -6,7 +6,7 @@ import pytest
 import scipy.fft
 import torch
 
-from app.features.lfcc import COEFFICIENTS, FLOOR, cosines, deltas, lfcc, linear_filters
+from app.features.lfcc import COEFFICIENTS, FLOOR, Lfcc, cosines, deltas, linear_filters
 
 
 def sound(samples: int = 16000, seed: int = 0) -> np.ndarray:
@@ -37,7 +37,7 @@ def test_coefficients_are_those_of_librosas_spectrogram():
     power = np.abs(librosa.stft(wave, n_fft=320, hop_length=160)) ** 2 / 320
     banks = np.log(np.maximum(linear_filters(16000, 320).numpy() @ power, FLOOR))
     expected = scipy.fft.dct(banks, axis=0, norm="ortho")[:20]
-    assert lfcc(torch.from_numpy(wave), 16000)[:20].numpy() == pytest.approx(expected, abs=2e-3)
+    assert Lfcc(16000)(torch.from_numpy(wave))[:20].numpy() == pytest.approx(expected, abs=2e-3)
 
 
 def test_deltas_are_librosas():
@@ -48,12 +48,12 @@ def test_deltas_are_librosas():
 
 def test_leading_dimensions_are_free_and_each_clip_is_its_own():
     waves = torch.from_numpy(np.stack([sound(seed=n) for n in range(6)])).reshape(2, 3, -1)
-    found = lfcc(waves, 16000)
+    found = Lfcc(16000)(waves)
     assert found.shape == (2, 3, 60, 101)
-    torch.testing.assert_close(found[1, 2], lfcc(waves[1, 2], 16000), rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[1, 2], Lfcc(16000)(waves[1, 2]), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("samples", [0, 1, 159, 160, 500])
 def test_any_length_is_finite_and_silence_too(samples):
-    assert lfcc(torch.zeros(samples), 16000).isfinite().all()
-    assert lfcc(torch.zeros(samples), 16000).shape == (60, 1 + samples // 160)
+    assert Lfcc(16000)(torch.zeros(samples)).isfinite().all()
+    assert Lfcc(16000)(torch.zeros(samples)).shape == (60, 1 + samples // 160)

@@ -56,6 +56,26 @@ def test_weights_optimizer_and_progress_come_back_exactly(tmp_path):
         step(model, optimizer), step(other, optimizer_2)
 
 
+def test_moments_lie_in_memory_as_their_parameters_do(tmp_path):
+    """A GPU's AdamW, one kernel for all, refuses others; models lie channels last there."""
+    model, path = small_crnn().to(memory_format=torch.channels_last), tmp_path / "last.safetensors"
+    optimizer = stepped(model)
+    best = {name: value.clone() for name, value in model.state_dict().items()}
+    save_checkpoint(path, model, optimizer, PROGRESS, best=best)
+    other = small_crnn(seed=1).to(memory_format=torch.channels_last)
+    again = torch.optim.AdamW(other.parameters())
+    load_training(path, other, again)
+    layouts = [
+        {p.stride(), *(value.stride() for value in again.state[p].values() if value.shape == p.shape)}
+        for p in other.parameters()
+    ]
+    assert all(len(layout) == 1 for layout in layouts)
+    assert any(not p.is_contiguous() for p in other.parameters())
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        names = ("exp_avg", "exp_avg_sq", "step")
+        assert all(torch.equal(optimizer.state[one][name], again.state[two][name]) for name in names)
+
+
 def test_infinity_and_the_first_step_survive(tmp_path):
     model = small_logistic()
     save_checkpoint(tmp_path / "a", model, None, Progress())

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from app.errors import Stopped
 from app.learning.checkpoint import progress_in
+from app.learning.gradients import _summed
 from app.learning.world import Group
 
 PROCESSES = mp.get_context("forkserver")
@@ -137,3 +138,39 @@ def test_what_a_pair_began_one_alone_can_end_and_three_can(stage, tmp_path):
         for folder in (one, three)
     ]
     assert len(losses[0]) == 4 and losses[0] == pytest.approx(losses[1], abs=1e-7)
+
+
+def summed(rank: int, port: int, found: mp.Queue) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    world = Group(CPU)
+    model = small_crnn(seed=rank).to(memory_format=torch.channels_last)
+    world.from_first(model.state_dict().values())
+    draw = torch.Generator().manual_seed(rank)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=draw)
+    mine = [parameter.grad.clone() for parameter in model.parameters()]
+    _summed(model, torch.tensor(1.0 + rank), world)
+    alike = all(p.stride() == p.grad.stride() for p in model.parameters())
+    numbers = [[value.tolist() for value in model.state_dict().values()], [g.sum().item() for g in mine]]
+    found.put((alike, [p.grad.sum().item() for p in model.parameters()], *numbers))
+    world.close()
+
+
+def test_all_begin_with_the_first_ones_numbers_and_sum_gradients_as_parameters_lie(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    found = PROCESSES.Queue()
+    members = [PROCESSES.Process(target=summed, args=(rank, port, found)) for rank in (0, 1)]
+    for process in members:
+        process.start()
+    (alike, sums, begins, mine), (others_alike, others_sums, others_begin, theirs) = (
+        found.get(timeout=60) for _ in (0, 1)
+    )
+    for process in members:
+        process.join(60)
+    assert alike and others_alike and begins == others_begin and sums == others_sums
+    assert begins == [value.tolist() for value in small_crnn(seed=0).state_dict().values()]
+    assert sums == pytest.approx([one + other for one, other in zip(mine, theirs, strict=True)], abs=1e-3)

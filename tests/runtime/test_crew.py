@@ -1,8 +1,10 @@
 """A crew works until all are done, begins again when one dies, leaves when told, and never outlives its job."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from app.errors import Diverged, Stopped, UserError
 from app.runtime.crew import RESTARTS, Crew
+from app.runtime.stop import STOP_SIGNALS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,3 +112,65 @@ def test_a_job_that_is_killed_leaves_nobody_behind(tmp_path):
     job.send_signal(signal.SIGKILL)
     job.wait()
     assert gone([*members(tmp_path), *agents])
+
+
+def test_a_stop_signal_for_every_process_of_the_job_is_heard_by_the_job_alone(tmp_path):
+    """As a logout or a scheduler sends it; the job tells its members at their next breath."""
+    asked, told = threading.Event(), []
+
+    def breathe():
+        if asked.is_set():
+            time.sleep(0.5)
+            raise Stopped("SIGTERM")
+
+    def send():
+        until = time.monotonic() + 60
+        while len(told) < 5 and time.monotonic() < until:
+            time.sleep(0.05)
+        asked.set()
+        for process in psutil.Process().children(recursive=True):
+            for number in STOP_SIGNALS:
+                process.send_signal(number)
+
+    threading.Thread(target=send).start()
+    with pytest.raises(Stopped, match="SIGTERM"):
+        crew(tmp_path, steps=100000).run(breathe, told.append)
+    assert len(members(tmp_path)) == 2 and gone(members(tmp_path))  # none died and began again
+
+
+def test_a_crew_whose_members_died_of_the_stop_was_stopped(tmp_path):
+    stopped = []
+
+    def breathe():
+        if stopped:
+            raise Stopped("SIGTERM")
+
+    def hear(message):
+        if not stopped:
+            stopped.append(1)
+            for pid in members(tmp_path):
+                os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(Stopped, match="SIGTERM"):
+        crew(tmp_path, steps=100000, kill=99).run(breathe, hear)
+
+
+NOWHERE = """
+import fcntl, socket, struct
+from pathlib import Path
+from tests.runtime.test_crew import crew
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any:  # lo is down in a new namespace: up, as in a container
+    fcntl.ioctl(any, 0x8914, struct.pack("16sH14x", b"lo", 0x49))
+socket.sethostname("nobody-knows-this-name")
+crew(Path({folder!r})).run(lambda: None, lambda message: None)
+print("all done")
+"""
+
+
+def test_it_works_without_a_network_where_nobody_knows_the_machines_name(tmp_path):
+    """As in our containers."""
+    code = NOWHERE.format(folder=str(tmp_path))
+    own = ["unshare", "--net", "--uts", *([] if os.getuid() == 0 else ["--map-root-user"])]
+    command = [*own, sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
+    assert done.stdout == "all done\n", done.stderr
