@@ -26,7 +26,7 @@ from jobs.sweep_result import sweep_of
 from jobs.terminal import table
 from jobs.valid import read_valid
 
-VERSION = 3  # raised when the numbers or the report change
+VERSION = 4  # raised when the numbers or the report change
 FEW_CLIPS = 200  # below, a score is said to prove nothing
 
 
@@ -60,7 +60,7 @@ def _evaluate(
 
     notes, evaluations = [], _validation(run, model, planned)
     if looks:
-        evaluations.insert(0, _test(run, model))
+        evaluations.insert(0, _test(run, model, planned))
         _log_look(run, model, evaluations[0])
     elif _answers_lie_there(run):
         notes.append("Validation only: the test labels were not looked at (FINAL=1 does, and each look is logged).")
@@ -128,9 +128,8 @@ def _validation(run: Run, model: dict[str, Any], planned: Path) -> list[Any]:
     """Both halves: *select* chose epoch and model, *calibrate* fitted the calibration; neither saw training."""
     from app.scoring.calibration import NONE, Calibration, apply_calibration
 
-    known = {row["id"]: row for row in rows_of(planned)}
     found = []
-    for split, (facts, logits) in read_valid(Path(model["folder"]) / "valid.csv", known).items():
+    for split, (facts, logits) in _halves(model, planned).items():
         found.append(
             _evaluation(
                 run.config,
@@ -142,12 +141,25 @@ def _validation(run: Run, model: dict[str, Any], planned: Path) -> list[Any]:
                 {"voices": [_voices(row["state"]) for row in facts]}
                 | {key: [row[key] for row in facts] for key in ("state", "attack", "language")},
                 model,
+                planned,
             )
         )
     return found
 
 
-def _test(run: Run, model: dict[str, Any]) -> Any:
+def _halves(model: dict[str, Any], planned: Path) -> dict[str, tuple[list[dict[str, Any]], Any]]:
+    return read_valid(Path(model["folder"]) / "valid.csv", {row["id"]: row for row in rows_of(planned)})
+
+
+def _prior(model: dict[str, Any], planned: Path) -> float:
+    """Of a single voice to be real, where the model was calibrated."""
+    from app.scoring.detection import real_share
+
+    rows, _ = _halves(model, planned)["calibrate"]
+    return real_share([[row["fake"], row["real"]] for row in rows], [row["state"] for row in rows])
+
+
+def _test(run: Run, model: dict[str, Any], planned: Path) -> Any:
     """The test set, from scores/NAME.csv and the corpus' labels; every labelled clip must have a score."""
     from app.corpora.recordings import answers_of
 
@@ -175,7 +187,7 @@ def _test(run: Run, model: dict[str, Any]) -> Any:
     values = [scores[id] for id in ids]
     targets = [[row["fake"], row["real"]] for row in rows]
     kept = {k: v for k, v in details.items() if any(v)}
-    return _evaluation(run.config, "test", ids, targets, values, None, kept, model)
+    return _evaluation(run.config, "test", ids, targets, values, None, kept, model, planned)
 
 
 def _voices(state: Any) -> int | None:
@@ -192,6 +204,7 @@ def _evaluation(
     uncalibrated: Any,
     details: dict[str, list[Any]],
     model: dict[str, Any],
+    planned: Path,
 ) -> Any:
     from app.scoring.decisions import from_json
     from app.scoring.evaluation import evaluate_scores
@@ -206,6 +219,7 @@ def _evaluation(
             uncalibrated=uncalibrated,
             details=details,
             thresholds=from_json(model["thresholds"]),
+            prior=_prior(model, planned),
             bins=how.ece_bins,
             resamples=how.bootstrap,
             seed=config.seed,

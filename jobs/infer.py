@@ -197,7 +197,7 @@ class Scorer:
 
     def __init__(self, run: Run, model: dict[str, Any], desk: Desk) -> None:
         from app.compat import device_within, use_threads
-        from app.features.at_once import AtOnce
+        from app.features.at_once import AtOnce, clips_for
         from app.features.store import STORES
         from app.learning.checkpoint import load_checkpoint
         from app.models.registry import build
@@ -207,9 +207,9 @@ class Scorer:
         self.desk = desk
         self.device = device_within(run.config.runtime.device, run.config.runtime.gpu_memory_share)
         self.store = STORES[LADDER[model["name"]].reads]
-        self.room = AtOnce(run.config.infer.batch_clips, say=desk.say)
         self.calibration = Calibration.from_json(model["calibration"])
         self.network = build(model["name"], run.config)
+        self.room = AtOnce(clips_for(self.network, run.config.infer.batch_clips, self.device), say=desk.say)
         weights = Path(model["folder"]) / "best.safetensors"
         if not weights.exists() or sha256_of(weights) != model["weights_sha256"]:
             raise UserError(f"{weights}: not the weights that model.json beside it speaks of", "run `make train`")

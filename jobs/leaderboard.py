@@ -48,10 +48,11 @@ def main() -> None:
 
 def entries_under(runs: Path, run: str | None = None) -> list[Entry]:
     """Every model that is done, by plan of its validation clips, the largest first; within one the best first."""
-    folders = [path.parent for path in sorted(runs.glob(f"{run or '*'}/models/*/model.json"))]
-    found = [_entry(folder) for folder in folders if not folder.is_symlink()]
+    paths = sorted(runs.glob(f"{run or '*'}/models/*/model.json"))
+    folders = [path.parent for path in paths if not path.parent.is_symlink()]
+    found = [_entry(folder) for folder in folders]
     known = [entry for entry in found if entry]
-    for left in [str(folder) for folder, entry in zip(folders, found, strict=False) if not entry]:
+    for left in [str(folder) for folder, entry in zip(folders, found, strict=True) if not entry]:
         print(f"leaderboard  {left}: from an older Moksori, it does not tell enough; train it anew", file=sys.stderr)
     sizes = {entry["plan"]: sum(other["plan"] == entry["plan"] for other in known) for entry in known}
     known.sort(key=lambda entry: (-sizes[entry["plan"]], entry["plan"], entry["score"]))

@@ -1,9 +1,12 @@
 """Trains the chosen model with several seeds (N=3): how much of its score is chance."""
 
+import math
 import statistics
 import sys
 from dataclasses import replace
 from typing import Any
+
+from scipy.stats import t
 
 from app.errors import UserError
 from app.runtime.asked import whole
@@ -56,8 +59,13 @@ def in_words(told: dict[str, Any]) -> str:
         return f"{told['model']} gives the same score with {len(scores)} seeds: nothing in it is drawn"
     return (
         f"score on select with {len(scores)} seeds: {mean:.4f} on average, from {min(scores):.4f} to {max(scores):.4f} "
-        f"(sd {sd:.4f}); a difference of less than about {2 * sd:.4f} between two models may be chance"
+        f"(sd {sd:.4f}); by the seed alone two trainings may differ by {chance_of(sd, len(scores)):.4f} (95 %)"
     )
+
+
+def chance_of(sd: float, count: int) -> float:
+    """Below which 95 % of the differences between two trainings lie. sd: of so many; few say little (Student's t)."""
+    return float(t.ppf(0.975, count - 1) * math.sqrt(2) * sd)
 
 
 def _short(term: str) -> str:

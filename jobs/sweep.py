@@ -15,6 +15,7 @@ from app.config.sections import Domain
 from app.errors import Diverged, Stopped, UserError
 from app.learning.timing import training_seconds
 from app.runtime.asked import seconds, whole
+from app.runtime.desk import take_gpus
 from app.runtime.files import fingerprint, read_lines
 from app.runtime.locks import take_lock
 from app.runtime.run import Run, job_main
@@ -55,6 +56,7 @@ def sweep(run: Run) -> None:
     if budget.all_s is None and most is None:
         raise UserError("a sweep has no end of its own", "BUDGET=2h: so long, N=20: so many trials, or both")
     base = _base(run)
+    take_gpus(run, "sweep")
     if not is_extracted(run, LADDER[base.model].reads):
         extract_as(run, LADDER[base.model].reads)
     folder = run.folder / "sweep"

@@ -55,15 +55,26 @@ def train_model(
     desk = Desk(run, model_folder(run, name), "train", f"train {name}")
     ready = ready_in(desk.folder)
     if ready:
+        _check_front(run, name, desk.folder, ready)
         desk.say(f"done already: score {ready['select']['select_score']:.4f} on select  ({desk.folder})")
     else:
         with at_work(desk, gpus=run.config.runtime.max_gpus):
             write_json(desk.folder / "train.json", model_spec(run, name))
-            note_made(desk.folder / "made.json", config=run.config.model_dump(mode="json"))
+            gpus = [gpu.name for gpu in desk.gpus.gpus]
+            note_made(desk.folder / "made.json", gpus, config=run.config.model_dump(mode="json"))
             ready = _train_one(run, desk, name, sources, after_epoch)
     if link:  # models/NAME: the one of this config
         point_link(desk.folder.with_name(name), Path(desk.folder.name))
     return {**ready, "seconds": training_seconds(desk.folder)}
+
+
+def _check_front(run: Run, name: str, folder: Path, ready: dict[str, Any]) -> None:
+    """UserError where the config names a front end's weights that this model was not trained on."""
+    if "ssl" in LADDER[name].keys and run.config.train.ssl_weights != ready["config"]["train"]["ssl_weights"]:
+        from app.learning.checkpoint import load_checkpoint
+        from app.models.registry import build
+
+        load_checkpoint(folder / "best.safetensors", build(name, run.config))
 
 
 def ready_in(folder: Path) -> dict[str, Any] | None:
@@ -106,7 +117,9 @@ def _train_one(
     if count > 1:  # before CUDA begins here: its memory is theirs
         desk.say(f"on {count} {'GPUs' if desk.gpus.gpus else 'processes of the CPU'}: {_sizes(splits)}")
         _train_together(run, desk, name, sources, count, teller)
-    device = device_within(run.config.runtime.device, run.config.runtime.gpu_memory_share)
+    # what is fitted needs no GPU, and leaves it untouched for those after it: one may be for one process alone
+    wanted = "cpu" if fits else run.config.runtime.device
+    device = device_within(wanted, run.config.runtime.gpu_memory_share)
     threads, renderers = (run.workers, 0) if fits else shared_out(run.config, run.workers, device.type == "cuda")
     use_threads(threads)
     with leaving_a_lost_gpu():
@@ -174,7 +187,7 @@ def _finish(
     desk: Desk, name: str, model: Any, device: Any, splits: dict[str, Any], progress: Any, batch_clips: int
 ) -> dict[str, Any]:
     """Calibrates the model, which has its best weights; model.json comes last and says that all is there."""
-    from app.features.at_once import AtOnce
+    from app.features.at_once import AtOnce, clips_for
     from app.learning.predict import logits_of
     from app.learning.selection import select_metrics, targets_of
     from app.scoring.calibration import apply_calibration, calibrated_logits, choose_calibration
@@ -182,7 +195,7 @@ def _finish(
     from app.scoring.evaluation import evaluate_scores
     from app.scoring.suspicion import too_good
 
-    folder, room = desk.folder, AtOnce(batch_clips, say=desk.say)
+    folder, room = desk.folder, AtOnce(clips_for(model, batch_clips, device), say=desk.say)
     logits, began = {}, worked_s()
     for split in ("select", "calibrate"):
         logits[split] = logits_of(model, splits[split], room, device, desk.breathe)

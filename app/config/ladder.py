@@ -23,6 +23,6 @@ LADDER: dict[str, Rung] = {
     "pooled_mlp": Rung("app.models.pooled_mlp:PooledMlp", (*NETWORK, "spec_augment")),
     "crnn": Rung("app.models.crnn:Crnn", (*NETWORK, "spec_augment", "cnn_channels", "rnn_hidden")),
     "lfcc_lcnn": Rung("app.models.lfcc_lcnn:LfccLcnn", NETWORK, reads="waves"),
-    "ssl_head": Rung("app.models.ssl_head:SslHead", (*NETWORK, "ssl", "ssl_weights"), reads="waves"),
+    "ssl_head": Rung("app.models.ssl_head:SslHead", (*NETWORK, "ssl"), reads="waves"),
     "aasist_like": Rung("app.models.aasist_like:AasistLike", NETWORK, reads="waves"),
 }

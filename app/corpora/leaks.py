@@ -88,13 +88,15 @@ def _few(names: list[str]) -> str:
 def shared_between_splits(recordings: Iterable[Row], planned: Iterable[Row]) -> list[tuple[str, list[str]]]:
     """(what, names that two of train, select and calibrate have), of recordings and of the clips planned from them.
 
-    An engine that copies recordings (vocoding) goes with their speakers, and so may be heard in all splits.
+    An engine that copies recordings (vocoding), or speakers of whom there are real recordings (cloning), goes with
+    them, and so may be heard in all splits.
     """
     rows = [row for row in recordings if row["split"] in ("train", "select", "calibrate")]
+    heard = {row["speaker"] for row in rows if row["real"]} - {None}
     asked: list[tuple[str, Iterable[Row], Callable[[Row], Iterable[str | None]]]] = [
         ("recordings, by their bytes", rows, lambda row: [row.get("sha256")]),
         ("speakers", rows, lambda row: [row["speaker"]]),
-        ("engines", rows, lambda row: [] if row["parent"] else [engine_of(row["attack"])]),
+        ("engines", rows, lambda row: [] if row["parent"] or row["speaker"] in heard else [engine_of(row["attack"])]),
         ("originals that were copied", rows, lambda row: [row["id"], row["parent"]]),
         ("sources of planned clips", planned, lambda row: row["sources"]),
     ]

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import torch
+
 from app.compat import is_out_of_memory
 from app.errors import UserError
 
@@ -34,6 +36,11 @@ class AtOnce:
         before, self.clips = self.clips, self.clips // 2
         self._say(f"{self._what}the GPU's memory is full: from now on {self.clips} at once instead of {before} clips")
         return True
+
+
+def clips_for(model: object, clips: int, device: torch.device) -> int:
+    """How many of a batch go into `model` at once: on a CPU as few as a slow one says, so that a stop is soon heard."""
+    return min(clips, getattr(model, "clips_at_once", clips)) if device.type == "cpu" else clips
 
 
 def no_room(what: str) -> UserError:

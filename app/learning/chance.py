@@ -1,4 +1,7 @@
-"""What is learnt from shuffled labels: nothing, unless training and validation share more than they should."""
+"""What is learnt from shuffled labels: nothing, unless those of validation reach the scores by a way of their own.
+
+That is a bug of the road, not of the split: clips that both have give chance, too, once the labels are shuffled.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,5 +1,7 @@
 """Gradients of a batch: of as many clips at once as the GPU has room for, summed over all processes."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +12,10 @@ from app.learning.precision import Precision
 from app.learning.world import Alone
 
 
+def nothing() -> None:
+    """What is done where nothing is asked for."""
+
+
 def loss_with_gradients(
     model: nn.Module,
     batch: AnyBatch,
@@ -18,11 +24,12 @@ def loss_with_gradients(
     precision: Precision | None = None,
     world: Alone | None = None,
     clips: int | None = None,
+    between: Callable[[], None] = nothing,
 ) -> Tensor:
     """The mean loss, a number on the batch's device; its gradients are in the model's parameters, scaled by precision.
 
     batch: this process' part of `clips` clips (without: all of them); it may be empty. The same loss and
-    gradients are found by all of world.
+    gradients are found by all of world. between: called between two parts; it may raise.
 
     A part that does not fit is begun again, from the same seed, in parts half as large.
     But for rounding, parts add up to the whole; dropout draws other zeros in them. A
@@ -40,6 +47,8 @@ def loss_with_gradients(
         size, loss = room.clips, torch.zeros((), device=batch.targets.device)
         try:
             for at in range(0, len(batch.targets), size):
+                if at:
+                    between()
                 loss = loss + _add_gradients(model, batch.part(at, size), clips, precision)
             break
         except RuntimeError as error:

@@ -1,6 +1,7 @@
 """What a step changes: weights, the optimizer's moments, their running average, the scale of float16's losses."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from app.compat import adamw, compile_in_place, is_out_of_memory
 from app.config import TrainConfig
 from app.features.at_once import AtOnce, no_room
 from app.features.batches import AnyBatch
-from app.learning.gradients import loss_with_gradients
+from app.learning.gradients import loss_with_gradients, nothing
 from app.learning.precision import Precision
 from app.learning.world import Alone
 
@@ -45,11 +46,23 @@ class Learner:
         for model in filter(None, (self.model, self.average)):
             self.world.from_first(model.state_dict().values())
 
-    def step(self, batch: AnyBatch, clips: int, step: int, rate: float, seed: int) -> Tensor:
-        """One step on this process' part of `clips` clips; returns their mean loss, which is not waited for."""
+    def step(
+        self,
+        batch: AnyBatch,
+        clips: int,
+        step: int,
+        rate: float,
+        seed: int,
+        between: Callable[[], None] = nothing,
+    ) -> Tensor:
+        """One step on this process' part of `clips` clips; returns their mean loss, which is not waited for.
+
+        between: called between the parts of a batch, if it is computed in parts; it may raise to leave, and nothing is
+        learnt.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = loss_with_gradients(self.model, batch, self.room, seed, self.precision, self.world, clips)
+        loss = loss_with_gradients(self.model, batch, self.room, seed, self.precision, self.world, clips, between)
         self.precision.unscale(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg.clip_norm)
         self.whole = False

@@ -20,10 +20,11 @@ from torch import nn
 
 from app.config import TrainConfig
 from app.errors import Stopped, UserError
-from app.features.at_once import AtOnce, nobody
+from app.features.at_once import AtOnce, clips_for, nobody
 from app.features.batches import AnyBatch, Batch
 from app.features.store import Stored
 from app.learning.checkpoint import Progress
+from app.learning.gradients import nothing
 from app.learning.keeping import Keeping
 from app.learning.learner import Learner
 from app.learning.lost import leaving_a_lost_gpu
@@ -76,8 +77,9 @@ class Trainer:
         """
         self.cfg, self.seed, self.device = cfg, seed, device
         self.train, self.select, self.world = train, select, world or Alone()
-        self.room = AtOnce(cfg.batch_clips, f"a batch stays {cfg.batch_clips} clips, in parts: ", say)
-        self.room_to_validate = AtOnce(cfg.batch_clips, "validation: ", say)
+        clips = clips_for(model, cfg.batch_clips, device)
+        self.room = AtOnce(clips, f"a batch stays {cfg.batch_clips} clips, in parts: ", say)
+        self.room_to_validate = AtOnce(clips, "validation: ", say)
         self.learner = Learner(model, cfg, device, self.world, self.room)
         self.keeping = Keeping(folder, self.learner, cfg, saving, save_share)
         if not self.world.agree(self.progress.step):  # a shared disk shows one of them what was there before
@@ -140,7 +142,7 @@ class Trainer:
         first = self.progress.step - self.progress.epoch * self.supply.steps
         for batch, clips in self.supply.batches(self.progress.epoch, first):
             with step("step"):
-                self._step(batch, clips)
+                self._step(batch, clips, heed)
             tell(self.progress, self.supply.steps, None)
             if self.device.type == "cpu" or self.progress.step % LOOK_STEPS == 0:
                 self._look()
@@ -149,7 +151,7 @@ class Trainer:
                 self._look()
                 self.keeping.save()
 
-    def _step(self, batch: AnyBatch, clips: int) -> None:
+    def _step(self, batch: AnyBatch, clips: int, heed: Callable[[], None]) -> None:
         done = self.progress.step
         if self.cfg.spec_augment and isinstance(batch, Batch):
             mels, frames = batch.mel.shape[1:]
@@ -158,7 +160,12 @@ class Trainer:
             batch = hide_stripes(batch, torch.from_numpy(stripes).to(self.device, non_blocking=True))
         rate = learning_rate(done, self.cfg.epochs * self.supply.steps, self.learner.peak_rate)
         seed = seed_of(self.seed, "step", done, *([self.world.rank] if self.world.rank else []))
-        loss = self.learner.step(batch, clips, done, rate, seed)
+        try:  # alone, it may leave between the parts of a step, which then was none
+            between = heed if self.world.size == 1 else nothing
+            loss = self.learner.step(batch, clips, done, rate, seed, between)
+        except Stopped:
+            self._save_here()
+            raise
         self._loss_sum += loss.double() * clips  # an epoch's last batch may be short
         self.progress.step += 1
 

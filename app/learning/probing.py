@@ -1,6 +1,8 @@
 """How long a model would take to train: a few steps on made-up clips, for what they hold does not change their time."""
 
 import statistics
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +17,7 @@ from app.runtime.seat import worked_s
 
 STEPS = 3  # of which the first one, that warms up, does not count
 FEW_CLIPS = 4  # of a batch, on a CPU, where time goes with the clips
+FITTED = 256  # clips, of a fit
 
 
 def step_seconds(model: nn.Module, config: Config, device: torch.device, reads: str) -> float:
@@ -28,6 +31,26 @@ def step_seconds(model: nn.Module, config: Config, device: torch.device, reads: 
         float(learner.step(batch, clips, number, 1e-6, number))  # waits for a GPU
         took.append(worked_s() - began)
     return statistics.median(took[1:]) * config.train.batch_clips / clips
+
+
+def fit_seconds(model: Any, config: Config, reads: str) -> float:
+    """Of pooling and fitting train_clips clips, from few, as it goes with them. Changes the model."""
+    batch, began = made_up(config, FITTED, reads), worked_s()
+    model.learn(lambda: [batch])
+    with torch.no_grad():
+        pooled = model.eval().pooled(batch)
+    model.fit(pooled, batch.targets)
+    return (worked_s() - began) * config.mix.train_clips / FITTED
+
+
+def clip_seconds(rendering: Any, recipes: Sequence[Any]) -> float:
+    """Of rendering a clip, with what is computed of it, on one core: the mean of these, but for the first."""
+    took = []
+    for recipe in recipes:
+        began = worked_s()
+        rendering[recipe]
+        took.append(worked_s() - began)
+    return statistics.fmean(took[1:])
 
 
 def made_up(config: Config, clips: int, reads: str) -> AnyBatch:

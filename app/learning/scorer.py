@@ -42,7 +42,7 @@ class ModelFolder:
     def __init__(self, folder: Path) -> None:
         self.told = _told(folder)
         self.name: str = self.told["name"]
-        self.config = _config(folder, self.told["config"])
+        self.config = _as_here(_config(folder, self.told["config"]))
         self.calibration = Calibration.from_json(self.told["calibration"])
         weights = folder / "best.safetensors"
         if not weights.exists() or sha256_of(weights) != self.told["weights_sha256"]:
@@ -69,6 +69,14 @@ class ModelFolder:
         make = _waves if LADDER[self.name].reads == "waves" else _features
         batch = make([front_end(samples, config) for samples in windows], size, config)
         return apply_calibration(self.network(batch).double().numpy(), self.calibration)
+
+
+def _as_here(config: Config) -> Config:
+    """A front end's weights that lay elsewhere when the model was trained are looked for in torch's cache."""
+    named = config.train.ssl_weights
+    if named is None or Path(named).is_file():
+        return config
+    return config.model_copy(update={"train": config.train.model_copy(update={"ssl_weights": None})})
 
 
 def _features(windows: list[Waveform], size: int, config: Config) -> Batch:

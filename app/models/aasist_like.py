@@ -29,6 +29,7 @@ COOL, WARM = 2.0, 100.0  # temperatures: of a single graph, of both together
 
 class AasistLike(nn.Module):
     trains_in_closed_form = False
+    clips_at_once = 4  # on a CPU
     learning_rate = 5e-4
 
     def __init__(self, sample_rate: int) -> None:

@@ -22,6 +22,7 @@ HIDDEN = 128
 
 class SslHead(nn.Module):
     trains_in_closed_form = False
+    clips_at_once = 4  # on a CPU
     learning_rate = 1e-3
     front_mark: Tensor
 

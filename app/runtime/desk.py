@@ -189,6 +189,12 @@ def at_work(desk: Desk, gpus: int = 0) -> Iterator[bool]:
         os.close(lock.handle)
 
 
+def take_gpus(run: Run, job: str) -> None:
+    """All that a training may have, for a job that does more: what one of its parts took first is all that it gets."""
+    with at_work(Desk(run, run.folder / job, job, job), gpus=run.config.runtime.max_gpus):
+        pass
+
+
 def _gpus_of(desk: Desk, count: int) -> TakenGpus:
     """Taken once, and kept until the job is over: CUDA stays on the GPU where it has begun."""
     run = desk.run_

@@ -4,8 +4,8 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from app.runtime.machine import usable_cores, usable_memory
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def made_here() -> dict[str, Any]:
-    """{"commit", "python", "machine": {...}, "packages": {name: version}}."""
+def made_here(gpus: Sequence[str] = ()) -> dict[str, Any]:
+    """{"commit", "python", "machine": {...}, "packages": {name: version}}. gpus: names of those that are used."""
     return {
         "commit": commit(),
         "python": platform.python_version(),
@@ -25,15 +25,15 @@ def made_here() -> dict[str, Any]:
             "cpu": _cpu(),
             "cores": usable_cores(),
             "memory_gb": round(usable_memory() / 1e9, 1),
-            "gpus": _gpus(),
+            "gpus": list(gpus),
         },
         "packages": dict(sorted(_packages())),
     }
 
 
-def note_made(path: Path, **more: Any) -> None:
-    """Adds {"since", **made_here(), **more} to the list in `path`, unless its last entry says the same."""
-    here = {**made_here(), **more}
+def note_made(path: Path, gpus: Sequence[str] = (), **more: Any) -> None:
+    """Adds {"since", **made_here(gpus), **more} to the list in `path`, unless its last entry says the same."""
+    here = {**made_here(gpus), **more}
     before = read_json(path) or []
     if not before or {key: value for key, value in before[-1].items() if key != "since"} != here:
         write_json(path, [*before, {"since": time.strftime("%F %T%z"), **here}])
@@ -66,14 +66,6 @@ def _cpu() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _gpus() -> list[str]:
-    """Those that torch uses here; looking must not load it."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return []
-    return [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
 
 
 def _packages() -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from app.scoring.arrays import Array, checked
 from app.scoring.roc import eer, roc_points
 
 P_SPOOF, C_MISS, C_FALSE_ALARM = 0.05, 1.0, 10.0  # of ASVspoof 5, track 1
+SINGLE = ("real", "fake")  # states of a clip with one voice
 EDGE = 1e-6  # probabilities are taken no nearer to 0 and 1
 
 
@@ -23,19 +24,29 @@ class SingleVoice(NamedTuple):
     cllr: float  # bits; 1: no better than not to look
 
 
-def single_voice(labels: ArrayLike, scores: ArrayLike, states: Sequence[object]) -> SingleVoice | None:
+def single_voice(
+    labels: ArrayLike, scores: ArrayLike, states: Sequence[object], prior: float = 0.5
+) -> SingleVoice | None:
     """Of the clips in state real or fake. None where a kind is missing, or no states are known.
 
     labels, scores: (clips, 2). Of one voice p_real is 1 - p_fake: both say the same odds, and their mean is taken.
+    prior: share of real ones among the single voices that the scores were calibrated on; it stands in the odds, and is
+    taken out of them. How many of the judged clips are real changes no measure.
     """
     y, p = checked(labels, scores)
-    mine = np.array([state in ("real", "fake") for state in states], bool)
+    mine = np.array([state in SINGLE for state in states], bool)
     if not mine.any() or y[mine, 1].min() == y[mine, 1].max():
         return None
     real = y[mine, 1]
     odds = logit(np.clip(p[mine], EDGE, 1 - EDGE))
-    evidence = (odds[:, 1] - odds[:, 0]) / 2 - float(logit(real.mean()))  # against the clips' own prior
+    evidence = (odds[:, 1] - odds[:, 0]) / 2 - float(logit(np.clip(prior, EDGE, 1 - EDGE)))
     return SingleVoice(int(mine.sum()), eer(real, evidence)[0], min_dcf(real, evidence), cllr(real, evidence))
+
+
+def real_share(labels: ArrayLike, states: Sequence[object]) -> float:
+    """Share of real ones among the clips in state real or fake; .5 where there are none. labels: (clips, 2)."""
+    real = [float(label[1]) for label, state in zip(np.asarray(labels), states, strict=True) if state in SINGLE]
+    return float(np.mean(real)) if real else 0.5
 
 
 def min_dcf(bonafide: ArrayLike, scores: ArrayLike) -> float:

@@ -44,6 +44,7 @@ def evaluate_scores(
     uncalibrated: ArrayLike | None = None,
     details: Mapping[str, Sequence[object]] | None = None,
     thresholds: Iterable[Threshold] = (),
+    prior: float = 0.5,
     bins: int = 10,
     resamples: int = 500,
     seed: int = 0,
@@ -52,7 +53,8 @@ def evaluate_scores(
 
     clips: ids; labels, scores, uncalibrated (the scores before calibration): (clips, 2), columns (fake, real).
     details: column -> a value a clip, for the slices; its `state` tells which clips have one voice. thresholds: of the
-    model. What one class alone leaves undefined is nan. Raises ValueError on wrong shapes, values or lengths.
+    model; prior: of a single voice to be real, where the scores were calibrated. What one class alone leaves undefined
+    is nan. Raises ValueError on wrong shapes, values or lengths.
     """
     return Evaluation(
         name=name,
@@ -67,5 +69,5 @@ def evaluate_scores(
         slices=tuple(slice_tables(labels, scores, details or {})),
         mistakes=tuple(worst_mistakes(clips, labels, scores)),
         decisions=tuple(decisions(labels, scores, thresholds)),
-        single=single_voice(labels, scores, (details or {}).get("state", [None] * len(clips))),
+        single=single_voice(labels, scores, (details or {}).get("state", [None] * len(clips)), prior),
     )

@@ -79,7 +79,8 @@ def single_table(evaluations: Sequence[Evaluation]) -> Table | None:
         ["data set", "clips", "EER", "minDCF", "Cllr, bits"],
         rows,
         "As the ASVspoof challenges measure it: minDCF with a spoof in 20 and false acceptances ten times as dear as"
-        " misses, Cllr of the probabilities as they are. 1 is no better than a constant answer, 0 is perfect.",
+        " misses, Cllr of the probabilities without the prior of calibrate. 1 is no better than a constant answer, 0 is"
+        " perfect.",
     )
 
 

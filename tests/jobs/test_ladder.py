@@ -1,6 +1,7 @@
 """make ladder and make leaderboard on the demo: within a budget, ranked, and comparable."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -136,3 +137,38 @@ def test_what_is_no_time_is_told(text, monkeypatch):
 def test_nothing_given_is_no_limit(monkeypatch):
     monkeypatch.delenv("BUDGET", raising=False)
     assert seconds("BUDGET") is None
+
+
+def test_what_was_never_extracted_counts_in_the_budget(climbed):
+    """Only its plan is there: a few clips are rendered to know what all of them take."""
+    config, runs, _ = climbed
+    more = ["--set", "extract.mels=20"]
+    done = call("ladder", config, DEMO, runs, *more, BUDGET="8s")
+    assert done.returncode == 0, done.stderr
+    for name in ("pooled_logistic", "pooled_boosting", "crnn"):
+        assert f"ladder  {name}: not trained: " in done.stderr
+    assert "at most, " in done.stderr and "extract  " not in done.stderr
+
+
+def test_one_that_fails_leaves_the_others(climbed):
+    config, runs, _ = climbed
+    wild = ["--set", "train.learning_rate=1.0e+30", "--set", "train.clip_norm=1.0e+30"]
+    done = call("ladder", config, DEMO, runs, *wild, BUDGET="200s")
+    assert done.returncode == 0, done.stderr
+    assert "pooled_mlp: " in done.stderr and "diverged" in done.stderr and "lfcc_lcnn: " in done.stderr
+    assert "pooled_boosting is what `make infer` takes now" in done.stderr or "pooled_logistic is what" in done.stderr
+
+
+def test_a_model_of_an_older_version_is_named_itself(climbed, tmp_path):
+    """Of two with one name, to the newer one of which leads the link."""
+    _, runs, _ = climbed
+    models = tmp_path / "runs/road/models"
+    new = next(path for path in (runs / "road/models").glob("crnn-*") if (path / "model.json").exists())
+    shutil.copytree(new, models / "crnn-aaaa")
+    shutil.copytree(new, models / "crnn-bbbb")
+    (models / "crnn").symlink_to("crnn-aaaa")
+    told = json.loads((models / "crnn-bbbb/model.json").read_text())
+    del told["plan"]
+    (models / "crnn-bbbb/model.json").write_text(json.dumps(told))
+    done = board(tmp_path / "runs")
+    assert f"{models}/crnn-bbbb: from an older Moksori" in done.stderr and "crnn-aaaa: from" not in done.stderr

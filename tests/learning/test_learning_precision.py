@@ -56,7 +56,7 @@ def test_a_loss_that_overflows_float16_skips_the_step_and_is_scaled_by_less(stag
     one._learn_inputs(silent)
     before = {name: value.clone() for name, value in one.learner.model.state_dict().items()}
     batch, clips = next(one.supply.batches(0, 0))
-    one._step(batch, clips)
+    one._step(batch, clips, silent)
     assert all(torch.equal(value, before[name]) for name, value in one.learner.model.state_dict().items())
     assert one.learner.precision.state()["scale"] < 2.0**120
 

@@ -13,6 +13,7 @@ from app.errors import Stopped
 from app.learning import keeping
 from app.learning.loop import Trainer
 from app.learning.timing import training_seconds
+from app.models.crnn import Crnn
 
 torch.set_num_threads(1)
 STEPS = 6  # in an epoch; three epochs
@@ -153,10 +154,10 @@ def test_metrics_written_by_another_hand_are_written_again(stage, unbroken, tmp_
 @pytest.mark.parametrize("step", [1, 6, 14])
 def test_killed_after_a_checkpoint_within_an_epoch_it_goes_on_from_there(stage, unbroken, tmp_path, step):
     class Dies(Trainer):
-        def _step(self, batch, clips):
+        def _step(self, *what):
             if self.progress.step == step:
                 raise Killed
-            super()._step(batch, clips)
+            super()._step(*what)
 
     folder = tmp_path / "killed"
     with pytest.raises(Killed):
@@ -169,7 +170,7 @@ def test_killed_after_a_checkpoint_within_an_epoch_it_goes_on_from_there(stage, 
 
 def test_a_training_killed_before_its_first_checkpoint_begins_anew(stage, unbroken, tmp_path):
     class Dies(Trainer):
-        def _step(self, batch, clips):
+        def _step(self, *what):
             raise Killed
 
     with pytest.raises(Killed):
@@ -224,3 +225,18 @@ def test_a_between_that_raises_is_let_pass_after_a_save(stage, unbroken, tmp_pat
     calls.clear()
     trainer(stage, folder, saving=saving).run(silent, silent, lambda: calls.append(1))
     assert_the_same(folder, unbroken)
+
+
+@pytest.mark.parametrize("call", [STEPS + 1, STEPS + 3, STEPS + 6, STEPS + 8])
+def test_a_slow_model_leaves_in_the_midst_of_a_step_and_ends_as_the_unbroken_one(stage, tmp_path, monkeypatch, call):
+    """Its batches go through a CPU in parts of a few clips, between which it is asked; half a step is none."""
+    monkeypatch.setattr(Crnn, "clips_at_once", 5, raising=False)
+    trainer(stage, tmp_path / "whole").run(silent, silent)
+    calls = iter(range(1, call + 1))
+    one = trainer(stage, tmp_path / "cut")
+    with pytest.raises(Stopped, match="SIGTERM"):
+        one.run(lambda: "SIGTERM" if next(calls) == call else None, silent)
+    assert one.progress.step == (call - STEPS) // 4  # three looks within 16 clips, and one after
+    trainer(stage, tmp_path / "cut").run(silent, silent)
+    for name in FILES:
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -10,8 +10,10 @@ from torch.nn import functional as F
 from wave_models import RATE, SMALL, WAVE_NAMES, small_front, waves_of
 
 from app.config import Config, ExtractConfig
+from app.config.ladder import LADDER
 from app.errors import UserError
 from app.features.batches import Waves
+from app.learning.scorer import _as_here
 from app.models import pretrained
 from app.models.registry import build
 
@@ -223,6 +225,14 @@ def test_a_head_goes_with_the_weights_it_was_trained_on_alone(tmp_path):
     config = Config(train=SMALL.model_copy(update={"ssl_weights": str(tmp_path / "other.safetensors")}))
     with pytest.raises(UserError, match="trained on other weights of WAV2VEC2_BASE"):
         build("ssl_head", config).load_state_dict(trained)
+
+
+def test_a_front_end_that_lies_elsewhere_now_is_looked_for_in_torchs_cache(tmp_path):
+    """The bare command has a model's folder and nothing else; which weights these are is checked when it is loaded."""
+    there = Config(train=SMALL.model_copy(update={"ssl_weights": str(tmp_path / "gone.safetensors")}))
+    assert _as_here(there).train.ssl_weights is None
+    (tmp_path / "gone.safetensors").touch()
+    assert _as_here(there) == there and "ssl_weights" not in LADDER["ssl_head"].keys
 
 
 def test_names_and_sizes_are_torchaudios(monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pytest import approx
 
-from app.scoring.detection import cllr, min_dcf, single_voice
+from app.scoring.detection import cllr, min_dcf, real_share, single_voice
 
 
 def evidence(count=20000, seed=0, apart=2.0):
@@ -39,14 +39,31 @@ def test_clips_with_one_voice_are_taken_and_both_outputs_are_heard():
     states = np.where(real, "real", "fake").tolist()
     p_real = 1 / (1 + np.exp(-(ratio + np.log(real.mean() / (1 - real.mean())))))
     labels, scores = np.stack([1 - real, real], 1), np.stack([1 - p_real, p_real], 1)
-    found = single_voice(labels, scores, states)
-    assert found.clips == 3000 and found.cllr == approx(cllr(real, ratio), abs=1e-3)
+    prior = real_share(labels, states)
+    found = single_voice(labels, scores, states, prior)
+    assert prior == real.mean() and found.clips == 3000 and found.cllr == approx(cllr(real, ratio), abs=1e-3)
     assert found.min_dcf == approx(min_dcf(real, ratio)) and 0.1 < found.eer < 0.2
     others = single_voice(
         np.concatenate([labels, [[1, 1], [0, 0]]]), np.concatenate([scores, [[0.9, 0.9], [0.1, 0.1]]]),
-        [*states, "real_fake", "none"],
+        [*states, "real_fake", "none"], prior,
     )  # fmt: skip
     assert others == found
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5])
+def test_how_many_of_the_judged_clips_are_real_changes_nothing(kept):
+    """Scores calibrated where half of the single voices are real; of the judged clips fewer are."""
+    real, ratio = evidence(200_000, 5)
+    p_real = 1 / (1 + np.exp(-ratio))
+    mine = (real == 0) | (np.random.default_rng(6).random(len(real)) < kept)
+    labels, scores = np.stack([1 - real, real], 1)[mine], np.stack([1 - p_real, p_real], 1)[mine]
+    found = single_voice(labels, scores, np.where(real, "real", "fake")[mine].tolist(), 0.5)
+    assert found.cllr == approx(cllr(real, ratio), abs=0.01) and found.min_dcf == approx(min_dcf(real, ratio), abs=0.02)
+
+
+def test_the_share_of_real_ones_is_that_of_single_voices():
+    labels, states = [[0, 1], [1, 0], [1, 0], [1, 1], [0, 1]], ["real", "fake", "fake", "real_fake", "real_real"]
+    assert real_share(labels, states) == approx(1 / 3) and real_share(labels[3:], states[3:]) == 0.5
 
 
 @pytest.mark.parametrize("states", [["none", "real_fake"], ["real", "real"], [None, None]])
