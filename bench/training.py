@@ -1,10 +1,11 @@
 """What a training step costs, where its time goes, and how far it is from what the machine could do.
 
-    make bench-train            # some four minutes
-    python -m bench.training [--rounds 5] [--device cpu] [--json FILE]
+    make bench-train            # some twelve minutes
+    python -m bench.training [--rounds 5] [--device cpu] [--models crnn,lfcc_lcnn] [--json FILE]
 
-Random features of the default shapes (5 s, 32 kHz), for no value changes what a step computes. Ways take turns
-within each round; medians are told. On a CPU one thread, on one core, but for the pair of processes.
+Random features, waveforms and front end of the default shapes (5 s, 32 kHz), for no value changes what a step computes.
+Ways take turns within each round; medians are told. On a CPU one thread, on one core, but for the pair of processes;
+models whose step would take long there are measured on the few clips that go through at once, and less often.
 """
 
 import argparse
@@ -21,25 +22,31 @@ from typing import Any
 
 import numpy as np
 import torch
+import torchaudio
+from safetensors.torch import save_file
 from torch import multiprocessing, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 from app.compat import device_for
 from app.config import Config
+from app.config.ladder import LADDER
 from app.errors import Stopped
+from app.features.at_once import clips_for
 from app.features.extract import channel_names
-from app.features.store import Features
+from app.features.store import STORES, Features
 from app.learning.loop import Trainer
+from app.learning.precision import Precision
 from app.learning.world import Alone, Group
+from app.models.pretrained import FRONTS
 from app.models.registry import NAMES, build
 from app.runtime.shards import commit
 from app.runtime.steps import taken_steps
 from bench.facts import about_this_machine
 from jobs.terminal import table
 
-CLIPS, FRAMES = 256, 501
-STEPS = 8  # of a round
+CLIPS, FRAMES, SAMPLES = 256, 501, 160_000
+STEPS, LONGEST_S = 8, 15.0  # of a round, and how long it may take
 CONFIG = Config()
 
 
@@ -47,12 +54,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.training", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--models", default=",".join(NAMES), help="of the ladder, with commas between")
     parser.add_argument("--json", type=Path, default=Path("runs/bench/training.json"))
     args = parser.parse_args()
     device = device_for(args.device)
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="bench-train-") as scratch:
-        stage = feature_stage(Path(scratch) / "stage")
+        stage = made_up_stage(Path(scratch) / "stage")
         machine = about_this_machine(Path(scratch))
         found: dict[str, Any] = {"machine": machine, "device": str(device), "torch": torch.__version__}
         pair = None
@@ -61,7 +69,8 @@ def main() -> int:
                 pair = pairs(stage, Path(scratch), args.rounds, cores)
             os.sched_setaffinity(0, cores[:1])
             torch.set_num_threads(1)
-        found |= {"models": [of_model(name, stage, Path(scratch), device, args.rounds) for name in trained_by_steps()]}
+        names = [name for name in args.models.split(",") if "epochs" in LADDER[name].keys]
+        found |= {"models": [of_model(name, stage, Path(scratch), device, args.rounds) for name in names]}
         found |= {"rnn": rnn(stage, device, args.rounds), "pair": pair}
     show(found)
     args.json.parent.mkdir(parents=True, exist_ok=True)
@@ -69,8 +78,8 @@ def main() -> int:
     return 0
 
 
-def feature_stage(stage: Path) -> Path:
-    """CLIPS training clips and a few of *select*, as extract leaves them."""
+def made_up_stage(stage: Path) -> Path:
+    """CLIPS training clips and a few of *select*, as extract leaves them: features and waveforms in one stage."""
     rng, how = np.random.default_rng(0), CONFIG.extract
     channels = len(channel_names(how))
     for number, (split, clips) in enumerate({"train": CLIPS, "select": 16}.items()):
@@ -82,20 +91,32 @@ def feature_stage(stage: Path) -> Path:
             np.save(out.path / "mel.npy", rng.normal(-40, 10, (clips, how.mels, FRAMES)).astype(np.float16))
             np.save(out.path / "temporal.npy", rng.uniform(0.05, 1, (clips, channels, FRAMES)).astype(np.float32))
             np.save(out.path / "frames.npy", np.full(clips, FRAMES, np.int32))
+            np.save(out.path / "wave.npy", rng.normal(0, 3000, (clips, SAMPLES)).astype(np.int16))
+            np.save(out.path / "samples.npy", np.full(clips, SAMPLES, np.int32))
     return stage
-
-
-def trained_by_steps() -> list[str]:
-    return [name for name in NAMES if not getattr(build(name, CONFIG), "trains_in_closed_form", False)]
 
 
 def trainer(name: str, stage: Path, folder: Path, device: torch.device, world: Alone | None = None) -> Trainer:
     torch.manual_seed(0)
     folder.mkdir(exist_ok=True)
-    train, select = (Features(stage, (split,)) for split in ("train", "select"))
-    made = Trainer(folder, build(name, CONFIG), train, select, CONFIG.train, 1, device, world=world)
+    config = CONFIG
+    if name == "ssl_head":
+        weights = random_front(CONFIG.train.ssl, folder / "front.safetensors")
+        config = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"ssl_weights": str(weights)})})
+    model = build(name, config)
+    clips = clips_for(model, config.train.batch_clips, device)
+    how = config.train.model_copy(update={"batch_clips": clips})
+    train, select = (STORES[LADDER[name].reads](stage, (split,)) for split in ("train", "select"))
+    made = Trainer(folder, model, train, select, how, 1, device, world=world)
     made._learn_inputs(lambda: None)
     return made
+
+
+def random_front(name: str, path: Path) -> Path:
+    """Weights that nobody has trained: they take as long."""
+    network = getattr(torchaudio.models, FRONTS[name].factory)()
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
+    return path
 
 
 def steps_of(one: Trainer, count: int) -> float:
@@ -119,24 +140,27 @@ def steps_of(one: Trainer, count: int) -> float:
 
 
 def of_model(name: str, stage: Path, scratch: Path, device: torch.device, rounds: int) -> dict[str, Any]:
-    """Seconds a step, the share of it that waits for data, and floating-point operations."""
+    """Seconds a step of a whole batch, the share of it that waits for data, and floating-point operations."""
     one = trainer(name, stage, scratch / name, device)
-    steps_of(one, 2)
+    print(f"bench-train  {name}", file=sys.stderr)
+    whole = CONFIG.train.batch_clips / one.cfg.batch_clips
+    count = max(1, min(STEPS, round(LONGEST_S / steps_of(one, 1))))
     taken_steps()
     steps, peaks, waits = [], [], []
     for _ in range(rounds):
-        seconds = steps_of(one, STEPS)
+        seconds = steps_of(one, count)
         spent = taken_steps()
-        steps.append(seconds / STEPS)
+        steps.append(whole * seconds / count)
         waits.append(spent["wait for a batch"] / seconds)
-        peaks.append(peak_flops(device))
+        peaks.append(peak_flops(device, one.learner.precision))
     batch, _ = next(iter(one.supply.batches(0, 0)))
     with FlopCounterMode(display=False) as counter:
         nn.functional.binary_cross_entropy_with_logits(one.learner.model(batch), batch.targets).backward()
-    flops = counter.get_total_flops()
+    flops = whole * counter.get_total_flops()
     return {
         "model": name,
         "parameters": sum(p.numel() for p in one.learner.model.parameters()),
+        "measured_clips": one.cfg.batch_clips,
         "step_s": statistics.median(steps),
         "spread": (max(steps) - min(steps)) / statistics.median(steps),
         "waits": statistics.median(waits),
@@ -146,16 +170,18 @@ def of_model(name: str, stage: Path, scratch: Path, device: torch.device, rounds
     }
 
 
-def peak_flops(device: torch.device) -> float:
-    """Operations a second of a large matrix product, in float32, on the same cores."""
+def peak_flops(device: torch.device, precision: Precision) -> float:
+    """Operations a second of a large matrix product, in what the model computes in, on the same cores."""
     size = 1024 if device.type == "cpu" else 8192
     left = torch.randn(size, size, device=device)
-    left @ left
-    _wait(device)
-    began = time.perf_counter()
-    for _ in range(4):
+    with precision.autocast():
+        left = left @ left  # in half, where a product is
         left @ left
-    _wait(device)
+        _wait(device)
+        began = time.perf_counter()
+        for _ in range(4):
+            left @ left
+        _wait(device)
     return 4 * 2 * size**3 / (time.perf_counter() - began)
 
 
@@ -251,7 +277,8 @@ def show(found: dict[str, Any]) -> None:
             {
                 "model": row["model"],
                 "parameters": row["parameters"],
-                "steps/s": f"{1 / row['step_s']:.2f}",
+                "steps/s": f"{1 / row['step_s']:.2g}"
+                + ("" if row["measured_clips"] == CONFIG.train.batch_clips else f" (by {row['measured_clips']} clips)"),
                 "spread": f"{row['spread']:.0%}",
                 "waits for data": f"{row['waits']:.1%} (below 5 %: {'met' if row['waits'] < 0.05 else 'MISSED'})",
                 "GFLOP": f"{row['flops'] / 1e9:.1f}",

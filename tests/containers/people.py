@@ -39,6 +39,8 @@ class Person:
                 shutil.copy2(ROOT / part, self.tree / part)
         demo = (ROOT / "configs/demo.yaml").read_text()
         (self.tree / "configs/long.yaml").write_text(demo.replace("epochs: 6", LONG))
+        short = demo.replace("epochs: 6", "models: [crnn]\n  epochs: 1")
+        (self.tree / "configs/pair.yaml").write_text(short.replace("runtime:\n", "runtime:\n  processes: 2\n"))
         if self.plugins:
             (self.home / ".docker").mkdir()
             (self.home / ".docker" / "cli-plugins").symlink_to(self.plugins)

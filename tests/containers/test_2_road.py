@@ -152,3 +152,10 @@ def test_a_team_may_write_to_each_others_runs(kim, road):
     assert done.returncode == 0, done.stdout
     stages: list[Path] = list((kim.tree / "team" / "stages").rglob("*"))
     assert stages and all(path.stat().st_mode & 0o020 for path in stages if not path.is_symlink())
+
+
+def test_two_processes_meet_without_a_network(kim, road):
+    """Nobody knows a container's name there."""
+    done = kim.make("train", "CONFIG=configs/pair.yaml", "DATA=data/demo", "WORKERS=2", "RUN=demo")
+    assert done.returncode == 0 and "on 2 processes of the CPU" in done.stdout, done.stdout
+    assert "after epoch 1" in done.stdout
