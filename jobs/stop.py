@@ -18,6 +18,11 @@ MORE_S = 10.0  # beyond the job's own grace, for its last heartbeat and a slow s
 NEXT_S = 6.0  # a job that was done before it heard may be followed by the next of its chain within this
 LOOK_S = 0.3
 JOBS = ("prepare", "denoise", "mix", "extract", "train", "infer", "evaluate")
+OF_SEVERAL = (
+    "ladder",
+    "sweep",
+    "seeds",
+)  # they train one model after another: the one at work is told, and with it they
 TELL_S = 5.0
 
 
@@ -30,7 +35,7 @@ def main() -> int:
     parser.add_argument("--job", default=env("JOB") or None, help="this job (JOB); all: every job of the run")
     args = parser.parse_args()
     try:
-        return stop(Path(args.runs), args.run, args.job)
+        return stop(Path(args.runs), args.run, "all" if args.job in OF_SEVERAL else args.job)
     except UserError as error:
         print(f"stop: {error}", file=sys.stderr)
     except KeyboardInterrupt:

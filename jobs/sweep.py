@@ -95,6 +95,9 @@ def _alone(folder: Path, run: Run) -> Iterator[None]:
             f"{folder}: another sweep of run {run.name} is at it", "wait for it (`make status`), or `make stop`"
         )
     try:
+        if lock.works:  # of one that was killed while it wrote: Optuna would wait half a minute for it
+            for left in folder.glob("journal.log.lock*"):
+                left.unlink(missing_ok=True)
         yield
     finally:
         os.close(lock.handle)

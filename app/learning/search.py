@@ -114,7 +114,8 @@ class Search:
         return self._study.get_trials(deepcopy=False)[self._now.number]
 
     def _end(self, state: TrialState, score: float | None = None) -> None:
-        self._study.tell(self._now.number, score, state)
+        # where locks do not work another may have come to the same trial, and to the same end
+        self._study.tell(self._now.number, score, state, skip_if_finished=True)
         self._trial = None
 
     def _as_tried(self, trial: FrozenTrial) -> Tried:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -93,6 +94,7 @@ def test_killed_cut_and_short_of_time_it_tries_the_same(road, swept):
         process.send_signal(number)
         said = process.communicate(timeout=60)[1]
         assert process.returncode == (75 if number == signal.SIGTERM else -9), said
+    (again / "road/sweep/journal.log.lock").symlink_to("journal.log")  # as a kill within a write leaves it
     began = time.monotonic()
     done = call("sweep", config, DEMO, again, BUDGET="7s", N=TRIALS)
     assert done.returncode == 0 and time.monotonic() - began < 7 + 20, done.stderr
@@ -117,7 +119,9 @@ def test_two_at_once_are_refused_and_what_cannot_be_searched_is_told(road, swept
     done = call("sweep", config, DEMO, runs, "--set", "train.dropout=0.9", N="1")
     assert done.returncode == 0 and "dropout 0.9 lies outside of sweep.space" in done.stderr
     first = subprocess.Popen(
-        command("sweep", config, DEMO, runs, "--set", "train.epochs=30"), cwd=ROOT, env={**_env(), "N": "1"}
+        command("sweep", config, DEMO, runs, "--set", "train.epochs=3000", "--set", "train.patience=3000"),
+        cwd=ROOT,
+        env={**_env(), "N": "1"},
     )
     try:
         lock = runs / "road/sweep/lock"
@@ -127,9 +131,11 @@ def test_two_at_once_are_refused_and_what_cannot_be_searched_is_told(road, swept
             if done.returncode:
                 break
         assert done.returncode == 2 and "another sweep of run road is at it" in done.stderr and lock.exists()
+        words = ["--runs", runs, "--run", "road", "--job", "sweep"]
+        done = subprocess.run([sys.executable, "-m", "jobs.stop", *words], cwd=ROOT, check=False)
+        assert done.returncode == 0 and first.wait(60) == 75
     finally:
-        first.terminate()
-        first.wait(60)
+        first.kill()
 
 
 def test_what_diverges_is_a_trial_that_went_wrong(road):
