@@ -56,11 +56,11 @@ def sweep(run: Run) -> None:
     if budget.all_s is None and most is None:
         raise UserError("a sweep has no end of its own", "BUDGET=2h: so long, N=20: so many trials, or both")
     base = _base(run)
-    take_gpus(run, "sweep")
-    if not is_extracted(run, LADDER[base.model].reads):
-        extract_as(run, LADDER[base.model].reads)
     folder = run.folder / "sweep"
     with _alone(folder, run):
+        take_gpus(run, "sweep")
+        if not is_extracted(run, LADDER[base.model].reads):
+            extract_as(run, LADDER[base.model].reads)
         search = _search(folder / "journal.log", base)
         while (most is None or search.finished < most) and budget.left() > 0:
             run.stop.leave()

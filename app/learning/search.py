@@ -136,7 +136,7 @@ class Search:
 
     def _heard(self, params: dict[str, Any]) -> dict[str, Any]:
         return {
-            key: json.loads(params[key]) if isinstance(one, CategoricalDistribution) else rounded(params[key])
+            key: json.loads(params[key]) if isinstance(one, CategoricalDistribution) else _within(one, params[key])
             for key, one in self._space.items()
         }
 
@@ -155,6 +155,11 @@ def mend(journal: Path) -> None:
 def rounded(value: Any) -> Any:
     """A number that is drawn, as it is tried: three digits do."""
     return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def _within(one: BaseDistribution, value: Any) -> Any:
+    """Rounded, but not beyond the ends of what it is drawn from."""
+    return min(max(rounded(value), one.low), one.high) if isinstance(one, FloatDistribution) else value
 
 
 def lies_in(domain: Domain, value: Any) -> bool:

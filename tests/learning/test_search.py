@@ -135,3 +135,11 @@ def test_settings_of_ones_own_that_changed_are_tried_next(tmp_path):
     trial(begun(tmp_path))
     other = {**OWN, "dropout": 0.25}
     assert begun(tmp_path, first=other).next() == (2, other)
+
+
+def test_rounding_leads_not_beyond_the_ends(tmp_path):
+    narrow = {"ema": Domain(uniform=(0.9990, 0.9996))}  # to three digits most of it would be 1
+    search = begun(tmp_path, space=narrow, first=None)
+    for _ in range(5):
+        assert 0.9990 <= search.next()[1]["ema"] <= 0.9996
+        search.done(0.2)
