@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 from app.errors import Stopped, UserError
 from app.runtime.crew import ADDRESS
 from app.runtime.seat import rested
+from app.runtime.stop import STOP_SIGNALS
 
 PR_SET_PDEATHSIG = 1
 
@@ -23,6 +25,7 @@ class Member:
 
     def __init__(self) -> None:
         ends_with_parent()
+        threading.Thread(target=_heeds_its_agent, daemon=True).start()
         self.rank = int(os.environ["RANK"])
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(os.environ[ADDRESS])
@@ -75,6 +78,14 @@ class Member:
             os._exit(1)  # the job is gone, and with it all that we could be told
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+def _heeds_its_agent() -> None:
+    """Stop signals are blocked here (crew_agent.py); one from the agent itself means that all begin again."""
+    agent = os.getppid()
+    while signal.sigwaitinfo(STOP_SIGNALS).si_pid != agent:
+        pass
+    os._exit(1)
 
 
 def ends_with_parent() -> None:

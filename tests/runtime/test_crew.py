@@ -51,6 +51,19 @@ def test_one_that_is_killed_makes_all_begin_again(tmp_path):
     assert [m["step"] for m in told if m["what"] == "tell"][-5:] == list(range(5))
 
 
+def test_the_other_does_not_keep_them_from_beginning_again(tmp_path):
+    """It hears no stop signal but that of its agent, which else would wait half a minute before it kills."""
+    began = time.monotonic()
+
+    def breathe():
+        if len(members(tmp_path)) == 4:
+            raise Stopped("they have begun again")
+
+    with pytest.raises(Stopped, match="begun again"):
+        crew(tmp_path, steps=100000, kill=1).run(breathe, lambda message: None)
+    assert time.monotonic() - began < 25
+
+
 def test_one_that_always_dies_ends_it(tmp_path):
     with pytest.raises(RuntimeError, match="the 2 processes of tests.runtime.crew_member died"):
         crew(tmp_path, kill=99).run(lambda: None, lambda message: None)
