@@ -191,7 +191,7 @@ def at_work(desk: Desk, gpus: int = 0) -> Iterator[bool]:
 
 def take_gpus(run: Run, job: str) -> None:
     """All that a training may have, for a job that does more: what one of its parts took first is all that it gets."""
-    with at_work(Desk(run, run.folder / job, job, job), gpus=run.config.runtime.max_gpus):
+    with at_work(Desk(run, run.folder / job / "gpus", job, job), gpus=run.config.runtime.max_gpus):
         pass
 
 

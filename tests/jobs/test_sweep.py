@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from jobs.status import is_at_work, tasks_under
 from tests.jobs.road import CONFIG, DEMO, ROOT, call, command
 
 SWEEP = """
@@ -124,13 +125,11 @@ def test_two_at_once_are_refused_and_what_cannot_be_searched_is_told(road, swept
         env={**_env(), "N": "1"},
     )
     try:
-        lock = runs / "road/sweep/lock"
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            done = call("sweep", config, DEMO, runs, N=TRIALS)
-            if done.returncode:
-                break
-        assert done.returncode == 2 and "another sweep of run road is at it" in done.stderr and lock.exists()
+        while not any(is_at_work(task) for task in tasks_under(runs)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        done = call("sweep", config, DEMO, runs, N=TRIALS)
+        assert done.returncode == 2 and "another sweep of run road is at it" in done.stderr
         words = ["--runs", runs, "--run", "road", "--job", "sweep"]
         done = subprocess.run([sys.executable, "-m", "jobs.stop", *words], cwd=ROOT, check=False)
         assert done.returncode == 0 and first.wait(60) == 75
