@@ -16,6 +16,8 @@ from app.runtime.files import write_atomic
 from app.runtime.seat import worked_s
 from app.runtime.steps import step
 
+LOWER = "lower train.learning_rate, then train again"
+
 
 class Keeping:
     """What this process holds is written whole, unless another one has come further in the same folder."""
@@ -65,18 +67,17 @@ class Keeping:
 
     def check(self) -> None:
         """Raises Diverged where the loss is no number any more."""
-        done = self.progress
-        if not math.isfinite(done.loss_sum):
-            raise Diverged(
-                f"{self.folder}: the training diverged, its loss is {done.loss_sum} at step {done.step}",
-                "lower train.learning_rate, then train again",
-            )
+        if not math.isfinite(self.progress.loss_sum):
+            raise self.diverged(f"its loss is {self.progress.loss_sum}")
+
+    def diverged(self, how: str) -> Diverged:
+        return Diverged(f"{self.folder}: the training diverged, {how} at step {self.progress.step}", LOWER)
 
     def keep_best(self, steps: int) -> None:
         """The model gets its best weights, and so does best.safetensors. steps: in an epoch."""
         done, epoch = self.progress, self.progress.best_epoch
         if not self.best:
-            raise Diverged(f"{self.folder}: no epoch had a score", "lower train.learning_rate, then train again")
+            raise Diverged(f"{self.folder}: no epoch had a score", LOWER)
         self.learner.model.load_state_dict(self.best)
         then = Progress(epoch * steps, epoch, done.best_score, epoch, history=done.history[:epoch])
         if self._writes:

@@ -163,7 +163,7 @@ class Trainer:
         try:  # alone, it may leave between the parts of a step, which then was none
             between = heed if self.world.size == 1 else nothing
             loss = self.learner.step(batch, clips, done, rate, seed, between)
-        except Stopped:
+        except (Stopped, UserError):
             self._save_here()
             raise
         self._loss_sum += loss.double() * clips  # an epoch's last batch may be short
@@ -177,6 +177,8 @@ class Trainer:
     def _end_epoch(self, heed: Callable[[], None]) -> dict[str, Any]:
         self._look()
         logits, progress = self._validate(heed), self.progress
+        if not np.isfinite(logits).all():  # the loss tells of the weights before the last step
+            raise self.keeping.diverged("its answers are no numbers")
         metrics = {
             "epoch": progress.epoch + 1,
             "train_loss": progress.loss_sum / len(self.train),

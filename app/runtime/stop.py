@@ -91,7 +91,8 @@ class StopFlag:
             self._saving -= 1
 
     def _watch(self, grace_s: float) -> None:
-        while not self or time.monotonic() < self.since + grace_s:
+        # time that is up is no reason to leave at once: nobody waits for the machine
+        while not self or self.reason == TIME_IS_UP or time.monotonic() < self.since + grace_s:
             if self._wake < 0:
                 time.sleep(LOOK_S)
             elif select.select([self._wake], [], [], LOOK_S)[0]:

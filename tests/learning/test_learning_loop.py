@@ -9,6 +9,7 @@ from feature_stages import CPU, FRAMES, MELS, feature_stage, how, silent, small_
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from app.errors import Diverged, UserError
 from app.features.batches import Batch
 from app.features.store import Features
 from app.learning import loop
@@ -106,6 +107,29 @@ def test_train_loss_is_the_mean_over_clips_though_the_last_batch_is_short(stage,
         expected = F.binary_cross_entropy_with_logits(training.learner.model(everything), everything.targets)
     training.run(silent, silent)
     assert lines(tmp_path / "model")[0]["train_loss"] == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_weights_that_the_last_step_of_an_epoch_broke_are_not_kept(stage, tmp_path):
+    training = trainer(stage, tmp_path / "model", how(batch_clips=90, learning_rate=1e30))
+    with pytest.raises(Diverged, match="its answers are no numbers at step 1"):
+        training.run(silent, silent)
+    assert np.isfinite(training.progress.loss_sum)  # that of the weights before
+    assert not list((tmp_path / "model").glob("*.safetensors"))
+
+
+def test_an_error_of_the_user_within_a_step_loses_no_step_before(stage, tmp_path):
+    seen = []
+
+    def heed():
+        seen.append(training.progress.step)
+        if seen.count(2) == 2:  # after the second step, and once more within the third
+            raise UserError("too much memory", "less of it")
+
+    training = trainer(stage, tmp_path / "model")
+    training.room.clips = 4  # in parts, between which it is heard
+    with pytest.raises(UserError, match="too much memory"):
+        training.run(silent, silent, between=heed)
+    assert trainer(stage, tmp_path / "model").progress.step == 2
 
 
 def test_an_epoch_sees_every_clip_once_in_an_order_of_its_own(stage, tmp_path):

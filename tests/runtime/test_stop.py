@@ -91,6 +91,28 @@ def test_who_is_told_to_stop_when_the_time_is_up_stops(flag):
     assert flag and flag.reason == "SIGTERM"
 
 
+BUSY = """
+import sys, time
+from app.runtime.stop import StopFlag
+stop = StopFlag()
+stop.listen()
+stop.watch(0.3)
+with stop.for_only(0.1):
+    if "told" in sys.argv:
+        stop.raise_it("SIGTERM")
+    time.sleep(2.0)
+    print(stop.reason)
+"""
+
+
+@pytest.mark.parametrize(("words", "code", "said"), [((), 0, "its time is up\n"), (("told",), 75, "")])
+def test_time_that_is_up_lets_a_long_step_end_and_a_signal_does_not(words, code, said):
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (code, said)
+
+
 def test_a_flag_that_was_up_stays_up(flag):
     flag.raise_it("SIGTERM")
     with flag.for_only(0.0):
