@@ -1,5 +1,6 @@
 """A wrong config stops before any work and says where and what."""
 
+import json
 import os
 import subprocess
 import sys
@@ -79,6 +80,13 @@ def test_default_yaml_holds_every_key_at_its_default():
         ("mix: {noise_dirs: musan}\n", ["mix.noise_dirs: a list is wanted: [musan]"]),
         ("prepare:\n  corpora: {la: LA}\n", ["prepare.corpora.la: keys are wanted", "{data: ...}"]),
         ("sample_rate: 16000\n", ["extract.mel_hz", "half of sample_rate"]),
+        ("sweep: {space: {seed: {choice: [1, 2]}}}\n", ["sweep.space", "space.seed: luck is no setting"]),
+        ("sweep: {space: {models: {choice: [[crnn]]}}}\n", ["train.models shapes no model", "dropout"]),
+        ("sweep: {space: {dropout: {uniform: [0, 1.5]}}}\n", ["space.dropout: 1.5 is no train.dropout"]),
+        ("sweep: {space: {dropout: {choice: [0, 0.0]}}}\n", ["space.dropout: 0.0 stands in choice twice"]),
+        ("sweep: {space: {dropout: {}}}\n", ["one of these is wanted: uniform: [low, high]"]),
+        ("sweep: {space: {dropout: {choice: [0], log: [0.1, 0.2]}}}\n", ["one of these is wanted"]),
+        ("sweep: {space: {rnn_hidden: {choice: [16.5]}}}\n", ["space.rnn_hidden: 16.5 is no train.rnn_hidden"]),
         ("mix:\n  states: {none: 0, real: 0, fake: 0, real_real: 0, fake_fake: 0, real_fake: 0}\n", ["share above 0"]),
     ],
 )
@@ -91,6 +99,20 @@ def test_a_wrong_config_is_told_with_its_place(tmp_path, text, words):
 def test_all_errors_are_told_at_once(tmp_path):
     message = told(tmp_path, "mix:\n  snr: [1, 2]\ntrain:\n  epochs: none\n  batchclips: 3\n")
     assert ":2: mix.snr" in message and ":4: train.epochs" in message and ":5: train.batchclips" in message
+
+
+def test_choices_of_a_sweep_are_as_train_holds_them(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("sweep: {space: {dropout: {choice: [0, 0.2]}, batch_clips: {choice: [16.0, 32]},\n"
+                    "  learning_rate: {choice: [null, 0.001]}, cnn_channels: {choice: [[8, 16]]}}}\n")  # fmt: skip
+    space = load_config(path).sweep.space
+    found = {key: json.dumps(domain.choice) for key, domain in space.items()}
+    assert found == {
+        "dropout": "[0.0, 0.2]",
+        "batch_clips": "[16, 32]",
+        "learning_rate": "[null, 0.001]",
+        "cnn_channels": "[[8, 16]]",
+    }
 
 
 def test_a_missing_config_names_those_that_are_there(tmp_path):

@@ -11,6 +11,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -256,27 +257,37 @@ class SweepConfig(Section):
     model: ModelName = "crnn"
     space: dict[str, Domain] = SWEPT  # key of train: uniform or log [low, high], or a choice; others' keys are left out
 
-    @model_validator(mode="after")
-    def _is_of_train(self) -> "SweepConfig":
+    @field_validator("space")
+    @classmethod
+    def _is_of_train(cls, space: dict[str, Domain]) -> dict[str, Domain]:
         known = {key for rung in LADDER.values() for key in rung.keys} - NOT_SWEPT.keys()
-        for key, domain in self.space.items():
+        for key in space:
             if key in NOT_SWEPT:
                 raise ValueError(f"space.{key}: {NOT_SWEPT[key]}")
             if key not in known:
                 raise ValueError(f"space: train.{key} shapes no model; what does: {', '.join(sorted(known))}")
-            for value in domain.choice or [*(domain.uniform or domain.log or ())]:
-                try:
-                    TrainConfig.model_validate_json(json.dumps({key: as_of_train(key, value)}))
-                except ValidationError as error:
-                    what = error.errors()[0]["msg"].removeprefix("Value error, ")
-                    raise ValueError(f"space.{key}: {value!r} is no train.{key} ({what})") from None
-        return self
+        return {key: _as_of_train(key, domain) for key, domain in space.items()}
 
 
-def as_of_train(key: str, value: Any) -> Any:
-    """A number of a range as train.KEY wants it: whole where that is."""
+def _as_of_train(key: str, domain: Domain) -> Domain:
+    """With its values as train.KEY holds them: 0 is 0.0 where that is no whole number, and 16.0 is 16 where it is."""
+    values = [value_of_train(key, value) for value in domain.choice or domain.uniform or domain.log or ()]
+    if domain.choice is None:
+        return domain
+    if twice := [value for at, value in enumerate(values) if value in values[:at]]:
+        raise ValueError(f"space.{key}: {twice[0]!r} stands in choice twice")
+    return domain.model_copy(update={"choice": values})
+
+
+def value_of_train(key: str, value: Any) -> Any:
+    """A value of sweep.space as train.KEY holds it, lists as lists. Raises ValueError where it may not be that."""
     wants_whole = TrainConfig.model_fields[key].annotation is int and isinstance(value, float) and value.is_integer()
-    return int(value) if wants_whole else value
+    try:
+        train = TrainConfig.model_validate_json(json.dumps({key: int(value) if wants_whole else value}))
+    except ValidationError as error:
+        what = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ValueError(f"space.{key}: {value!r} is no train.{key} ({what})") from None
+    return train.model_dump(mode="json")[key]
 
 
 class InferConfig(Section):

@@ -8,22 +8,26 @@ import itertools
 import json
 import logging
 import math
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from app.config.sections import Domain, as_of_train
+from app.config.sections import Domain, value_of_train
 from app.errors import UserError
 from app.runtime.seeds import seed_of
 from app.scoring.tried import Tried
 
 AT_RANDOM = 6  # trials before the search begins to draw where others were good
 UNPRUNED = 4  # trials that are trained to their end before the first one may be pruned
+STILL_S = 60.0  # a line that is not whole after so long will not be
 SPARED = 1 / 3  # of the epochs: while the rate is high, scores say little
 
 optuna.logging.set_verbosity(logging.WARNING)
@@ -33,9 +37,18 @@ class Search:
     """Trials of one model, one at a time. `name`: of what is searched; a journal may hold several."""
 
     def __init__(
-        self, journal: Path, name: str, space: dict[str, Domain], seed: int, epochs: int, first: dict[str, Any] | None
+        self,
+        journal: Path,
+        name: str,
+        space: dict[str, Domain],
+        seed: int,
+        epochs: int,
+        first: dict[str, Any] | None,
+        alone: bool = True,
     ) -> None:
         """epochs: of a trial, at most. first: what is tried before all else, a value for each key of `space`.
+
+        alone: nobody else writes to the journal now; else its last line may be one that is just being written.
 
         Raises UserError where the journal is damaged.
         """
@@ -43,9 +56,10 @@ class Search:
         self._seed = seed
         self._trial: Trial | None = None
         pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=math.ceil(SPARED * epochs))
-        mend(journal)
+        mend(journal, 0.0 if alone else STILL_S)
         try:
-            storage = JournalStorage(JournalFileBackend(str(journal)))
+            # resolved: the age of a lock that was left behind is looked up through the link that it is
+            storage = JournalStorage(JournalFileBackend(str(journal.resolve())))
             self._study = optuna.create_study(
                 storage=storage, study_name=name, direction="minimize", pruner=pruner, load_if_exists=True
             )
@@ -65,23 +79,35 @@ class Search:
     def next(self) -> tuple[int, dict[str, Any]]:
         """The trial that was cut, or else a new one: its number, from 1, and its settings."""
         at_work = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        seed = seed_of(self._seed, "sweep", self.finished) % 2**32
-        self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=AT_RANDOM)
         self._trial = Trial(self._study, at_work[0]._trial_id) if at_work else self._study.ask()
-        for key, distribution in self._space.items():  # as ask does with fixed distributions, those of a cut one too
+        # Each draw has a seed of its own, whatever was drawn before a cut: that of all settings together, by which
+        # TPE draws once it knows them, and those of one alone. What a cut one has is given again.
+        self._study.sampler = self._sampler()
+        self._trial.relative_params  # noqa: B018
+        for key, distribution in self._space.items():
+            self._study.sampler = self._sampler(key)
             _suggest(self._trial, key, distribution)
         return self._trial.number + 1, self._heard(self._trial.params)
 
+    def _sampler(self, *key: str) -> optuna.samplers.TPESampler:
+        seed = seed_of(self._seed, "sweep", self.finished, *key) % 2**32
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=AT_RANDOM)
+
     def note(self, **facts: Any) -> None:
         """What is to be known of the trial: folder, epochs, seconds."""
-        for name, value in facts.items():
-            self._now.set_user_attr(name, value)
+        with suppress(UpdateFinishedTrialError):  # as in _end
+            for name, value in facts.items():
+                self._now.set_user_attr(name, value)
 
     def hopeless(self, epoch: int, score: float) -> bool:
-        """Whether to prune the trial: its best score up to this epoch is worse than the median of trials done."""
+        """Whether to prune the trial: its best score up to this epoch is worse than the median of trials done.
+
+        Of an epoch before the last one that is known it was asked before: then it is not.
+        """
         if epoch not in self._known.intermediate_values:
-            self._now.report(score, epoch)
-        return self._now.should_prune()
+            with suppress(UpdateFinishedTrialError):
+                self._now.report(score, epoch)
+        return epoch == self._known.last_step and self._now.should_prune()
 
     def trained(self, scores: list[float]) -> None:
         """Scores of all epochs, also of those before a cut and of a model that was there before the search."""
@@ -141,9 +167,12 @@ class Search:
         }
 
 
-def mend(journal: Path) -> None:
-    """Takes away a last line that was cut off within, by a full disk or a dead machine: nothing followed from it."""
-    if not journal.exists():
+def mend(journal: Path, still_s: float) -> None:
+    """Takes away a last line that was cut off within, by a full disk or a dead machine: nothing followed from it.
+
+    still_s: for so long nothing must have been written.
+    """
+    if not journal.exists() or time.time() - journal.stat().st_mtime < still_s:
         return
     with journal.open("r+b") as file:
         text = file.read()
@@ -173,7 +202,7 @@ def lies_in(domain: Domain, value: Any) -> bool:
 def _distribution(key: str, domain: Domain) -> BaseDistribution:
     if domain.choice is not None:
         return CategoricalDistribution([json.dumps(value) for value in domain.choice])
-    low, high = (as_of_train(key, end) for end in domain.uniform or domain.log or ())
+    low, high = (value_of_train(key, end) for end in domain.uniform or domain.log or ())
     kind = IntDistribution if isinstance(low, int) else FloatDistribution
     return kind(low, high, log=domain.log is not None)
 

@@ -1,5 +1,6 @@
 """What a sweep has tried, and the page that shows it: score by trial, and by each setting."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,17 +71,18 @@ def write_sweep(path: Path, sweep: Sweep) -> None:
 
 def points(tried: Sequence[Tried], key: str | None = None) -> list[tuple[Any, float, bool]]:
     """(value of the setting, or the trial's number; score; whether it is done) of each that has a score."""
-    found = []
-    for one in tried:
-        if one.score is not None:
-            value = one.number if key is None else one.values[key]
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            found.append((value if number else in_short(value), one.score, one.state == "done"))
-    return found
+    places = [one.number if key is None else one.values[key] for one in tried]
+    if not all(isinstance(place, (int, float)) and not isinstance(place, bool) for place in places):
+        places = [in_short(place) for place in places]  # names: an axis has one kind of them
+    return [
+        (place, one.score, one.state == "done")
+        for place, one in zip(places, tried, strict=True)
+        if one.score is not None
+    ]
 
 
 def in_short(value: Any) -> str:
-    """A setting as a cell: 0.00213, true, [16, 32]."""
-    if isinstance(value, bool):
-        return str(value).lower()
+    """A setting as a cell: 0.00213, true, null, [16, 32]."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -3,12 +3,16 @@
 import itertools
 import json
 import math
+import os
+import shutil
+import time
 
 import pytest
 
 from app.config.sections import Domain
 from app.errors import UserError
-from app.learning.search import Search, lies_in
+from app.learning import search as search_module
+from app.learning.search import Search, lies_in, mend
 from app.scoring.tried import best_first
 
 SPACE = {
@@ -57,6 +61,50 @@ def test_cut_at_any_moment_it_tries_what_it_would_have_tried(tmp_path):
     assert {one.state for one in straight.tried()} == {"done", "pruned"}
 
 
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
+@pytest.mark.parametrize("trials", [3, 9])  # at random, and where others were good
+def test_killed_between_two_draws_it_draws_the_same(tmp_path, monkeypatch, trials, after):
+    suggest, drawn = search_module._suggest, []
+
+    def draw(*args):
+        drawn.append(args)
+        if len(drawn) > after:
+            raise KeyboardInterrupt
+        suggest(*args)
+
+    for _ in range(trials):
+        trial(begun(tmp_path))
+    (tmp_path / "cut").mkdir()
+    shutil.copy(tmp_path / "journal.log", tmp_path / "cut")
+    with monkeypatch.context() as killed:
+        killed.setattr(search_module, "_suggest", draw)
+        with pytest.raises(KeyboardInterrupt):
+            begun(tmp_path / "cut").next()
+    assert begun(tmp_path / "cut").next() == begun(tmp_path).next()
+
+
+def test_two_at_one_trial_come_to_one_end(tmp_path):
+    """Where locks do not work."""
+    one, other = begun(tmp_path), begun(tmp_path)
+    assert one.next() == other.next()
+    one.hopeless(1, 0.5)
+    one.done(0.4)
+    other.note(epochs=2)
+    assert not other.hopeless(2, 0.45)
+    other.done(0.4)
+    [tried] = begun(tmp_path).tried()
+    assert (tried.state, tried.score, begun(tmp_path).finished) == ("done", 0.4, 1)
+
+
+def test_what_others_write_is_no_line_that_was_cut(tmp_path):
+    journal = tmp_path / "journal.log"
+    for age_s, left in ((0, b'{"op": 1}\n{"op'), (120, b'{"op": 1}\n')):
+        journal.write_bytes(b'{"op": 1}\n{"op')
+        os.utime(journal, (time.time() - age_s,) * 2)
+        mend(journal, still_s=60.0)
+        assert journal.read_bytes() == left
+
+
 def test_the_first_trial_is_the_configs_own_and_all_lie_in_the_space(tmp_path):
     search = begun(tmp_path)
     for _ in range(12):
@@ -85,7 +133,10 @@ def test_what_is_worse_than_the_median_is_pruned_after_a_third_of_its_epochs(tmp
         trial(search)
     search.next()
     assert [search.hopeless(epoch, 5.0) for epoch in (1, 2)] == [False, True]
-    search.pruned()
+    again = begun(tmp_path)  # the epochs before the last one that is known are told, and not judged again
+    again.next()
+    assert [again.hopeless(epoch, 5.0) for epoch in (1, 2)] == [False, True]
+    again.pruned()
     search.next()
     assert not any(search.hopeless(epoch, 0.01) for epoch in range(1, EPOCHS + 1))
 
