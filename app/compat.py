@@ -1,5 +1,6 @@
 """The only place that knows which torch is there and what it runs on. Holds from torch 2.0.1 to 2.11."""
 
+import gc
 import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -119,6 +120,13 @@ def free_on(device: torch.device) -> float:
     free, total = torch.cuda.mem_get_info(index)
     cap = _caps.get(index, 1.0) * total - torch.cuda.memory_allocated(index)
     return min(cap, free + torch.cuda.memory_reserved(index) - torch.cuda.memory_allocated(index))
+
+
+def give_back_memory() -> None:
+    """What this process keeps of a GPU's memory without using it is there for others. CUDA's context stays."""
+    if torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -23,3 +23,7 @@ class Diverged(UserError):
 
 class Stopped(Exception):
     """A signal or a STOP file asked the job to end; what is committed stays."""
+
+
+class Pruned(Stopped):
+    """This part of the job is given up, for it promises little; the job goes on."""

@@ -9,12 +9,13 @@ from app.config.ladder import LADDER
 from app.corpora.manifest import by_split
 from app.errors import UserError
 from app.runtime.asked import seconds
-from app.runtime.desk import Desk, at_work, take_gpus
+from app.runtime.desk import Desk, at_work
 from app.runtime.job import is_complete
 from app.runtime.run import Run, job_main
+from app.runtime.series import in_series
 from app.runtime.shards import rows_of
 from app.runtime.status import read_status
-from app.runtime.tell import span
+from app.runtime.tell import span, tell
 from jobs.budget import Budget
 from jobs.chain import backgrounds_stage, model_folder, need, stage_of
 from jobs.extract import extract_as, is_extracted, windows_about
@@ -26,52 +27,73 @@ from jobs.training import shared_out
 
 START_S = 10.0  # of a training, beside its steps: libraries, reading, calibration
 PROBED = 6  # clips, where none were extracted yet
+NOT_TRAINED = "not trained"
 FORWARD = 0.4  # of a step's time, what a clip of validation takes
 
 
 def ladder(run: Run) -> None:
     """Trains every model of the ladder, from the quickest to the strongest, within BUDGET (30m, 2h), and ranks them."""
-    budget, left_out = Budget(seconds("BUDGET")), dict[str, str]()
+    limit, left_out, unread = seconds("BUDGET"), dict[str, UserError](), dict[str, UserError]()
     need(run, "mix")
-    take_gpus(run, "ladder")
-    for name in LADDER:
-        run.stop.leave()
-        why = "" if ready_in(model_folder(run, name)) else _why_not(run, name, budget)
-        if why:
-            left_out[name] = why.splitlines()[0]
-            print(f"ladder  {name}: not trained: {why}", file=sys.stderr)
-            continue
+    with in_series(run, "ladder", "models") as series:
+        series.take_gpus()
+        budget = Budget(limit)  # waiting for a GPU does not count
+        for at, name in enumerate(LADDER):
+            series.at(at, len(LADDER), budget.left())
+            run.stop.leave()
+            try:
+                _climb(run, name, budget, unread)
+            except UserError as error:  # the others may do
+                told = error.fix in {other.fix for other in left_out.values()}
+                left_out[name] = UserError(f"{NOT_TRAINED}: {error.what}", error.fix)
+                tell(f"ladder  {name}: {left_out[name].what if told else left_out[name]}")
+        series.at(len(LADDER), len(LADDER))
+        _show(run, left_out)
+
+
+def _climb(run: Run, name: str, budget: Budget, unread: dict[str, UserError]) -> None:
+    """Trains it, if it is not there. Raises UserError where it cannot be trained, or not within the budget.
+
+    unread: what could not be extracted, and why; it is not tried again for each model that reads it.
+    """
+    reads = LADDER[name].reads
+    if reads in unread:
+        raise unread[reads]
+    if not ready_in(model_folder(run, name)):
+        _check(run, name, budget)
+    if not is_extracted(run, reads):
         try:
-            if not is_extracted(run, LADDER[name].reads):
-                extract_as(run, LADDER[name].reads)
-            train_model(run, name)
-        except UserError as error:  # the others may do
-            left_out[name] = error.what.splitlines()[0]
-            print(f"ladder  {name}: {error}", file=sys.stderr)
+            extract_as(run, reads)
+        except UserError as error:
+            unread[reads] = error
+            raise
+    train_model(run, name)
+
+
+def _show(run: Run, left_out: dict[str, UserError]) -> None:
     mine = {str(model_folder(run, name)) for name in LADDER}
     ranked = [entry for entry in entries_under(run.runs, run.name) if entry["folder"] in mine]
-    rows = [{"model": name, "other than the best": f"not trained: {why}"} for name, why in left_out.items()]
-    if ranked:
-        show(ranked, rows)
-        print(f"ladder  {ranked[0]['model']} is what `make infer` takes now", file=sys.stderr)
-    else:
+    rows = [{"model": name, "other than the best": why.what.splitlines()[0]} for name, why in left_out.items()]
+    if not ranked:
         table("Nothing was trained", rows)
+        name, last = next(reversed(left_out.items()))
+        raise UserError(f"no model was trained; the last one, {name}: {last.what}", last.fix)
+    show(ranked, rows)
+    tell(f"ladder  {ranked[0]['model']} is what `make infer` takes now")
 
 
-def _why_not(run: Run, name: str, budget: Budget) -> str:
-    """Why this model is not trained now, and below it what would help; "" where it is."""
-    try:
-        if budget.all_s is None:
-            _built(run, name)  # what it lacks is told before anything is extracted for it
-            return ""
-        if budget.left() <= 0:
-            return f"the budget of {span(budget.all_s)} is used up"
-        needed = _needed_s(run, name)
-    except UserError as error:
-        return str(error)
-    if needed <= budget.left():
-        return ""
-    return f"{_about(needed)} at most, {span(budget.left())} of {span(budget.all_s)} are left"
+def _check(run: Run, name: str, budget: Budget) -> None:
+    """Raises UserError where it lacks something, before anything is extracted for it, or where it takes too long."""
+    if budget.all_s is None:
+        _built(run, name)
+        return
+    more = "a larger BUDGET: what is trained is not trained again"
+    if budget.left() <= 0:
+        raise UserError(f"the budget of {span(budget.all_s)} is used up", more)
+    needed = _needed_s(run, name)
+    if needed > budget.left():
+        left = f"{span(max(0.0, budget.left()))} of {span(budget.all_s)} are left"
+        raise UserError(f"{_about(needed)} at most, {left}", more)
 
 
 def _needed_s(run: Run, name: str) -> float:
@@ -80,7 +102,7 @@ def _needed_s(run: Run, name: str) -> float:
     from app.learning.probing import fit_seconds, step_seconds
 
     config, rung = run.config, LADDER[name]
-    desk = Desk(run, run.folder / "ladder", "ladder", f"ladder {name}")
+    desk = Desk(run, run.folder / "ladder" / "probe", "ladder", f"ladder {name}")
     with at_work(desk, gpus=config.runtime.max_gpus):
         use_threads(run.workers)
         device = device_within(config.runtime.device, config.runtime.gpu_memory_share)

@@ -12,6 +12,7 @@ from app.errors import UserError
 from app.runtime.asked import whole
 from app.runtime.files import write_json
 from app.runtime.run import Run, job_main
+from app.runtime.series import in_series
 from jobs.models import chosen_model
 from jobs.terminal import table
 from jobs.train import train_model
@@ -26,14 +27,16 @@ def seeds(run: Run) -> None:
     if count < 2:
         raise UserError(f"N={count} is no spread", "N=3: so many seeds, 2 at least")
     chosen, first = chosen_model(run), run.config.training_seed
-    found = []
-    for seed in range(first, first + count):
-        how = run.config.train.model_copy(update={"seed": seed})
-        config = run.config.model_copy(update={"train": how}) if seed != first else run.config
-        other = replace(run, config=config)
-        trained = train_model(other, chosen["name"], link=False)
-        run.gpus = other.gpus  # taken once for all of them
-        found.append({"seed": seed, **{term: trained["select"][term] for term in TERMS}})
+    found: list[dict[str, Any]] = []
+    with in_series(run, "seeds", "seeds") as series:
+        series.take_gpus()
+        for seed in range(first, first + count):
+            series.at(len(found), count)
+            how = run.config.train.model_copy(update={"seed": seed})
+            config = run.config.model_copy(update={"train": how}) if seed != first else run.config
+            trained = train_model(replace(run, config=config), chosen["name"], link=False)
+            found.append({"seed": seed, **{term: trained["select"][term] for term in TERMS}})
+        series.at(count, count)
     told = {"model": chosen["name"], "weights_sha256": chosen["weights_sha256"], "seeds": found, **spread_of(found)}
     write_json(run.folder / "seeds.json", told)
     rows = [{"seed": row["seed"], **{_short(term): row[term] for term in TERMS}} for row in found]

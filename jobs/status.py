@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.errors import ACT
+from app.runtime.series import SERIES
 from app.runtime.status import ALIVE, read_status
 from app.runtime.stop import STOP_SIGNALS
 from app.runtime.tell import span
@@ -67,11 +68,11 @@ def main() -> int:
 
 
 def tasks_under(runs: Path) -> list[dict[str, Any]]:
-    """The status of every task of every stage, model and report, with its `folder`; what is at work stands first."""
+    """The status of every task of every stage, model, report and series, with its `folder`; at work stand first."""
     folders = {path.parent.parent for path in runs.glob("stages/*/status/*.json")}
     # models/NAME is a link to models/NAME-FINGERPRINT
     folders |= {p.parent.parent for p in runs.glob("*/models/*/status/*.json") if not p.parent.parent.is_symlink()}
-    folders |= {path.parent.parent for path in runs.glob("*/report/status/*.json")}
+    folders |= {path.parent.parent for name in ("report", *SERIES) for path in runs.glob(f"*/{name}/status/*.json")}
     found = [{**status, "folder": str(folder)} for folder in folders for status in read_status(folder)]
     at_work = sorted((s for s in found if is_at_work(s)), key=lambda status: status["started"])
     ended = sorted((s for s in found if not is_at_work(s)), key=lambda status: status["updated"], reverse=True)

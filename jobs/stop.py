@@ -11,18 +11,14 @@ from typing import Any
 import yaml
 
 from app.errors import ACT, DONE, UserError
+from app.runtime.series import SERIES
 from app.runtime.tell import span
 from jobs.status import asked_run, belongs, is_at_work, label_of, no_job, tasks_under
 
 MORE_S = 10.0  # beyond the job's own grace, for its last heartbeat and a slow shared disk
 NEXT_S = 6.0  # a job that was done before it heard may be followed by the next of its chain within this
 LOOK_S = 0.3
-JOBS = ("prepare", "denoise", "mix", "extract", "train", "infer", "evaluate")
-OF_SEVERAL = (
-    "ladder",
-    "sweep",
-    "seeds",
-)  # they train one model after another: the one at work is told, and with it they
+JOBS = ("prepare", "denoise", "mix", "extract", "train", "infer", "evaluate", *SERIES)
 TELL_S = 5.0
 
 
@@ -35,7 +31,7 @@ def main() -> int:
     parser.add_argument("--job", default=env("JOB") or None, help="this job (JOB); all: every job of the run")
     args = parser.parse_args()
     try:
-        return stop(Path(args.runs), args.run, "all" if args.job in OF_SEVERAL else args.job)
+        return stop(Path(args.runs), args.run, args.job)
     except UserError as error:
         print(f"stop: {error}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -108,11 +104,17 @@ def _the_one(meant: list[dict[str, Any]], run: str | None, job: str | None) -> s
     """The run that is meant; UserError where several jobs could be."""
     if run:
         return run
+    series = {_process(task) for task in meant if task["job"] in SERIES}  # what else such a one does is part of it
+    meant = [task for task in meant if task["job"] in SERIES or _process(task) not in series]
     jobs = {(task["run"], None if job == "all" else task["job"]) for task in meant}
     if len(jobs) == 1:
         return str(meant[0]["run"])
     names = ", ".join(f"{label_of(task)} of run {task['run']}" for task in meant)
     raise UserError(f"several jobs are at work: {names}", "make stop JOB=... RUN=...; JOB=all: every job of that run")
+
+
+def _process(task: dict[str, Any]) -> tuple[Any, Any]:
+    return task.get("where"), task["pid"]
 
 
 def _tell_end(task: dict[str, Any], job: str, seconds: float, runs: Path) -> None:

@@ -1,10 +1,8 @@
 """Searches better settings for one model, within BUDGET (2h) or up to N trials; called again, it goes on."""
 
 import math
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from app.config import TrainConfig
 from app.config.ladder import LADDER
 from app.config.sections import Domain
-from app.errors import Diverged, Stopped, UserError
+from app.errors import Diverged, Pruned, Stopped, UserError
 from app.learning.timing import training_seconds
 from app.runtime.asked import seconds, whole
-from app.runtime.desk import take_gpus
 from app.runtime.files import fingerprint, read_lines
-from app.runtime.locks import take_lock
 from app.runtime.run import Run, job_main
+from app.runtime.series import Series, in_series
 from app.runtime.tell import span, tell
 from jobs.budget import Budget
 from jobs.chain import model_folder, model_spec
@@ -52,24 +49,29 @@ class Base:
 
 def sweep(run: Run) -> None:
     """Searches better settings for one model, within BUDGET (2h) or up to N trials; called again, it goes on."""
-    budget, most = Budget(seconds("BUDGET")), whole("N")
-    if budget.all_s is None and most is None:
+    limit, most = seconds("BUDGET"), whole("N")
+    if limit is None and most is None:
         raise UserError("a sweep has no end of its own", "BUDGET=2h: so long, N=20: so many trials, or both")
     base = _base(run)
-    folder = run.folder / "sweep"
-    with _alone(folder, run):
-        take_gpus(run, "sweep")
+    with in_series(run, "sweep", "trials") as series:
+        series.take_gpus()
+        budget = Budget(limit)  # waiting for a GPU does not count
+        if series.locks_work:
+            _without_stale_lock(series.folder)
         if not is_extracted(run, LADDER[base.model].reads):
             extract_as(run, LADDER[base.model].reads)
-        search = _search(folder / "journal.log", base)
+        search = _search(series, base)
         while (most is None or search.finished < most) and budget.left() > 0:
+            series.at(search.finished, most or 0, budget.left())
             run.stop.leave()
             if not _trial(base, search, budget):
                 break
+        series.at(search.finished, most or 0)
         _show(base, search.tried())
 
 
 def _base(run: Run) -> Base:
+    from app.learning.search import lies_in
     from app.models.registry import build
 
     name = run.config.sweep.model
@@ -80,30 +82,19 @@ def _base(run: Run) -> Base:
     if not space:
         raise UserError(f"sweep.space: no key of it shapes {name}", f"keys that do: {', '.join(rung.keys)}")
     own = {key: getattr(run.config.train, key) for key in space}
-    if own.get("learning_rate", 0) is None:
+    if own.get("learning_rate", 0) is None and not lies_in(space["learning_rate"], None):
         own["learning_rate"] = model.learning_rate
     own = {key: list(value) if isinstance(value, tuple) else value for key, value in own.items()}
     return Base(run, name, space, own)
 
 
-@contextmanager
-def _alone(folder: Path, run: Run) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = take_lock(folder / "lock")
-    if lock is None:
-        raise UserError(
-            f"{folder}: another sweep of run {run.name} is at it", "wait for it (`make status`), or `make stop`"
-        )
-    try:
-        if lock.works:  # of one that was killed while it wrote: Optuna would wait half a minute for it
-            for left in folder.glob("journal.log.lock*"):
-                left.unlink(missing_ok=True)
-        yield
-    finally:
-        os.close(lock.handle)
+def _without_stale_lock(folder: Path) -> None:
+    """Of one that was killed while it wrote to the journal: Optuna would wait half a minute for it."""
+    for left in folder.glob("journal.log.lock*"):
+        left.unlink(missing_ok=True)
 
 
-def _search(journal: Path, base: Base) -> "Search":
+def _search(series: Series, base: Base) -> "Search":
     from app.learning.search import Search, lies_in
 
     run, name = base.run, base.model
@@ -112,9 +103,9 @@ def _search(journal: Path, base: Base) -> "Search":
     space = {key: domain.model_dump(mode="json") for key, domain in base.space.items()}
     study = f"{name}-{fingerprint({**fixed, 'fingerprint': None, 'space': space})}"
     outside = [f"{key} {base.own[key]}" for key, domain in base.space.items() if not lies_in(domain, base.own[key])]
-    search = Search(
-        journal, study, base.space, run.config.seed, run.config.train.epochs, first=None if outside else base.own
-    )
+    first, epochs = None if outside else base.own, run.config.train.epochs
+    journal, alone = series.folder / "journal.log", series.locks_work
+    search = Search(journal, study, base.space, run.config.seed, epochs, first, alone)
     tell(f"sweep  {name}, {search.finished} trials so far: " + ", ".join(map(_in_words, base.space.items())))
     if left := [key for key in run.config.sweep.space if key not in base.space]:
         tell(f"sweep  not searched, for they do not shape {name}: {', '.join(left)}")
@@ -136,15 +127,15 @@ def _trial(base: Base, search: "Search", budget: Budget) -> bool:
     left = f"{span(budget.left())} left" if budget.all_s is not None else f"{search.finished} done"
     tell(f"sweep  trial {number}: {settings}  ({left}{best})")
     search.note(folder=folder.name)
-    lowest, pruned = math.inf, False
+    lowest = math.inf
 
     def after_epoch(metrics: dict[str, Any]) -> None:
-        nonlocal lowest, pruned
+        nonlocal lowest
         lowest = min(lowest, metrics["select_score"])
-        pruned = search.hopeless(metrics["epoch"], lowest)
+        hopeless = search.hopeless(metrics["epoch"], lowest)
         search.note(epochs=metrics["epoch"], seconds=round(training_seconds(folder), 1))
-        if pruned:
-            raise Stopped(f"pruned: {lowest:.4f} so far, worse than the median after epoch {metrics['epoch']}")
+        if hopeless:
+            raise Pruned(f"pruned: {lowest:.4f} so far, worse than the median after epoch {metrics['epoch']}")
 
     try:
         if not ready_in(folder):
@@ -155,27 +146,27 @@ def _trial(base: Base, search: "Search", budget: Budget) -> bool:
         search.diverged(error.what)
         tell(f"sweep  trial {number} diverged: {error.what}")
         return True
-    except Stopped as stopped:
-        if pruned:
-            search.pruned()
-            tell(f"sweep  trial {number} {stopped}")
-            return True
+    except Pruned as pruned:
+        search.pruned()
+        tell(f"sweep  trial {number} {pruned}")
+        return True
+    except Stopped:
         if run.stop or budget.left() > 0:
             raise
         return False
-    finally:
-        run.gpus = other.gpus  # taken once for all of them
     search.trained([metrics["select_score"] for metrics in read_lines(folder / "metrics.jsonl")])
     search.note(epochs=ready["epochs"], seconds=round(ready["seconds"], 1))
     search.done(ready["select"]["select_score"])
     return True
 
 
-def _catch_up(folder: Path, after_epoch: Any) -> None:
-    """What was trained before a cut."""
-    if (folder / "metrics.jsonl").exists():
-        for metrics in read_lines(folder / "metrics.jsonl"):
-            after_epoch(metrics)
+def _catch_up(folder: Path, after_epoch: Callable[[dict[str, Any]], None]) -> None:
+    """What was trained before a cut; metrics.jsonl may be behind."""
+    from app.learning.checkpoint import progress_in
+
+    done = progress_in(folder / "last.safetensors")
+    for metrics in done.history if done else ():
+        after_epoch(metrics)
 
 
 def _show(base: Base, tried: list["Tried"]) -> None:

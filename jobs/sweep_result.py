@@ -38,10 +38,13 @@ def show_sweep(
     notes = []
     if best_run:
         best, mine = ranked[0], next((one for one in ranked if one.state == "done" and one.values == own), None)
-        unseen = {what: _unseen(run, one.folder) for what, one in (("best", best), ("own", mine)) if one}
+        judged = {what: one for what, one in (("best", best), ("own", mine)) if one}
+        unseen = {what: _unseen(run, one.folder) for what, one in judged.items() if _is_there(run, one)}
         told |= {"best": best.number, "unseen": unseen}
         write_best(folder / "best.yaml", best_run, best)
         notes = [in_words(told)]
+        gone = {one.number: f"models/{one.folder}" for one in judged.values() if not _is_there(run, one)}
+        notes += [f"{folder} of trial {number} is gone: no score on calibrate" for number, folder in gone.items()]
         notes.append(f"to go on with it: CONFIG={folder / 'best.yaml'} RUN={run.name} make infer (evaluate, seeds)")
     unfinished = [one for one in tried if one.state == "unfinished"]
     if unfinished:
@@ -64,13 +67,16 @@ def in_words(told: dict[str, Any]) -> str:
     best = next(one for one in told["tried"] if one["number"] == told["best"])
     ended = sum(one["state"] != "unfinished" for one in told["tried"])
     unseen = told["unseen"]
-    own = f", the config's own settings {unseen['own']:.4f}" if "own" in unseen else ""
-    if "own" in unseen and best["values"] != told["own"] and unseen["best"] >= unseen["own"]:
-        own += ": keep those, the others were better by chance"
-    return (
+    flattered = (
         f"trial {best['number']} is the best of {ended}: {best['score']:.4f} on select, which flatters it, for it was "
-        f"chosen there; on calibrate, which chose nothing, {unseen['best']:.4f}{own}"
+        "chosen there"
     )
+    if "best" not in unseen:
+        return flattered
+    own = f", the config's own settings {unseen['own']:.4f}" if "own" in unseen else ""
+    if own and best["values"] != told["own"] and unseen["best"] >= unseen["own"]:
+        own += ": keep those, the others were better by chance"
+    return f"{flattered}; on calibrate, which chose nothing, {unseen['best']:.4f}{own}"
 
 
 def sweep_of(run: Run, folder: Path) -> dict[str, Any] | None:
@@ -88,8 +94,7 @@ def write_best(path: Path, run: Run, best: Tried) -> None:
             _put(values, key, value)
     train = run.config.train.model_dump(mode="json")
     for key in best.values:
-        if train[key] is not None:  # the model's own
-            _put(values, f"train.{key}", train[key])
+        _put(values, f"train.{key}", train[key])
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     write_atomic(path, f"# Trial {best.number} of `make sweep`: {best.score:.4f} on select\n{text}")
 
@@ -99,6 +104,10 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
     for parent in parents:
         values[parent] = values = values.get(parent) or {}
     values[leaf] = value
+
+
+def _is_there(run: Run, one: Tried) -> bool:
+    return (run.folder / "models" / one.folder / "valid.csv").exists()
 
 
 def _unseen(run: Run, folder: str) -> float:

@@ -89,7 +89,7 @@ def _train_one(
 ) -> dict[str, Any]:
     import torch
 
-    from app.compat import device_within, use_threads
+    from app.compat import device_within, give_back_memory, use_threads
     from app.features.store import STORES
     from app.learning.checkpoint import load_checkpoint, progress_in
     from app.learning.fit import fit_in_closed_form
@@ -114,7 +114,8 @@ def _train_one(
     check_room(folder, 12 * sum(p.numel() * p.element_size() for p in model.parameters()), desk.label)
     fits, teller = getattr(model, "trains_in_closed_form", False), _teller(desk, how.epochs, after_epoch)
     count = 1 if fits else processes_for(run.config, len(desk.gpus.gpus))
-    if count > 1:  # before CUDA begins here: its memory is theirs
+    if count > 1:  # before CUDA begins here: its memory is theirs, and what a model before took of it
+        give_back_memory()
         desk.say(f"on {count} {'GPUs' if desk.gpus.gpus else 'processes of the CPU'}: {_sizes(splits)}")
         _train_together(run, desk, name, sources, count, teller)
     # what is fitted needs no GPU, and leaves it untouched for those after it: one may be for one process alone

@@ -1,26 +1,23 @@
 """A job's place at a folder: a lock, a status, a log, and ears for STOP and for others. Stages and models alike."""
 
-import contextlib
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.errors import Stopped, UserError
+from app.errors import UserError
 from app.runtime.bar import bar_at_the_end
-from app.runtime.files import clear_torn, here
 from app.runtime.gpus import TakenGpus, taken_gpus
-from app.runtime.locks import take_lock
 from app.runtime.logs import RotatingLog
 from app.runtime.machine import usable_cores, usable_memory
 from app.runtime.neighbours import Neighbours
 from app.runtime.pace import PACE
+from app.runtime.place import placed
 from app.runtime.room import amount
 from app.runtime.run import Run
 from app.runtime.seat import breathe_by, rested
-from app.runtime.status import RUNNING, WAITING, YIELDING, Status, read_status
+from app.runtime.status import RUNNING, WAITING, YIELDING, Status
 from app.runtime.tell import span, tell
 
 LONGEST_REST_S = 5.0  # at once, so that a stop is heard
@@ -133,66 +130,30 @@ class Desk:
 
 @contextmanager
 def at_work(desk: Desk, gpus: int = 0) -> Iterator[bool]:
-    """One job at a time: a second is refused, naming host and progress of the first.
+    """One job at a time at the desk's folder, as app.runtime.place has it; with its log, politeness and bar.
 
-    Gives whether the lock holds (not all file systems have one). On leaving, the status says done, stopped or
-    failed. gpus: takes so many for the while, where there are as many, and at least one where there is one.
+    Gives whether the lock holds. gpus: takes so many for the while, where there are as many, and at least one where
+    there is one.
     """
     run, settings = desk.run_, desk.run_.config.runtime
-    run.stop.leave()
-    desk.folder.mkdir(parents=True, exist_ok=True)
-    lock = take_lock(desk.folder / "lock")
-    if lock is None:
-        raise _already(desk)
-    if not lock.works:
-        # each needs a status of its own
-        desk.status.rename(f"{here()}-{os.getpid()}")
-    for folder in (desk.folder, desk.folder / "status", run.folder, run.folder / "scores"):
-        clear_torn(folder)
-    (desk.folder / "STOP").unlink(missing_ok=True)
-    run.stop.folders.append(desk.folder)
-    desk.log = RotatingLog(run.folder / "logs" / f"{desk.job}.log", settings.log_mb * 1e6)
-    PACE.limit(settings.write_mb_s * 1e6)
-    breathe_by(desk.breathe)
-
-    def too_late() -> None:
-        desk.status.end("stopped", f"{run.stop.reason}; {run.stop.cut_short}")
-        desk.say(f"stopped ({run.stop.reason}): {run.stop.cut_short}; what is committed is kept")
-
-    run.stop.at_the_end.append(too_late)
-    desk.neighbours.start()
-    desk.status.start(settings.heartbeat_s, desk.look)
-    try:
-        if not lock.works:
-            desk.say("the locks of this disk do not work: should another job be at it, nothing is lost but time")
-        if gpus:
-            desk.gpus = _gpus_of(desk, gpus)
-        with bar_at_the_end(desk.label, lambda: desk.status.values) as desk.bar:
-            yield lock.works
-        desk.status.rested(desk.rested_s)
-        desk.status.end("done")
-    except Stopped as stopped:
-        desk.status.end("stopped", str(stopped))
-        raise
-    except BaseException as error:
-        desk.status.end("failed", str(error).splitlines()[0] if str(error) else type(error).__name__)
-        raise
-    finally:
-        desk.neighbours.end()
-        breathe_by(None)
-        run.stop.at_the_end.remove(too_late)
-        run.stop.folders.remove(desk.folder)
-        with contextlib.suppress(OSError):
-            (desk.folder / "STOP").unlink(missing_ok=True)
-        desk.log.close()
-        desk.log = None
-        os.close(lock.handle)
-
-
-def take_gpus(run: Run, job: str) -> None:
-    """All that a training may have, for a job that does more: what one of its parts took first is all that it gets."""
-    with at_work(Desk(run, run.folder / job / "gpus", job, job), gpus=run.config.runtime.max_gpus):
-        pass
+    with placed(run, desk.folder, desk.status, desk.say) as locked:
+        desk.log = RotatingLog(run.folder / "logs" / f"{desk.job}.log", settings.log_mb * 1e6)
+        PACE.limit(settings.write_mb_s * 1e6)
+        breathe_by(desk.breathe)
+        desk.neighbours.start()
+        desk.status.start(settings.heartbeat_s, desk.look)
+        try:
+            if gpus:
+                desk.gpus = _gpus_of(desk, gpus)
+            with bar_at_the_end(desk.label, lambda: desk.status.values) as desk.bar:
+                yield locked
+            desk.status.rested(desk.rested_s)
+        finally:
+            desk.status.quiet()
+            desk.neighbours.end()
+            breathe_by(None)
+            desk.log.close()
+            desk.log = None
 
 
 def _gpus_of(desk: Desk, count: int) -> TakenGpus:
@@ -203,14 +164,3 @@ def _gpus_of(desk: Desk, count: int) -> TakenGpus:
         taken = taken_gpus(run.runs, desk.label, wanted, wait_state=desk.waits_for, say=desk.say, leave=run.stop.leave)
         run.gpus = run.leaving.enter_context(taken)
     return run.gpus
-
-
-def _already(desk: Desk) -> UserError:
-    unknown: dict[str, Any] = {"host": "?", "pid": "?", "run": "?", "done": "?", "total": "?", "unit": "", "started": 0}
-    other = next(iter(read_status(desk.folder)), unknown)
-    return UserError(
-        f"{desk.label} is already running for run {other['run']} on {other['host']} (process {other['pid']}) since "
-        f"{time.strftime('%F %T', time.localtime(other['started']))}: "
-        f"{other['done']} of {other['total']} {other['unit']} done",
-        f"wait for it (`make status`), or stop it first (`make stop JOB={desk.job} RUN={other['run']}`)",
-    )

@@ -96,10 +96,14 @@ class Status:
         with self._lock:
             self.values["gpu_mb"] = round(max(self.values["gpu_mb"], megabytes), 1)
 
-    def end(self, state: str, note: str = "") -> None:
+    def quiet(self) -> None:
+        """No more heartbeats."""
         self._stop.set()
         if self._thread and self._thread is not threading.current_thread():
             self._thread.join()
+
+    def end(self, state: str, note: str = "") -> None:
+        self.quiet()
         self.spend(0.0, taken_steps())  # of this process
         self._write({"state": state, "note": note, "eta_s": None})
 

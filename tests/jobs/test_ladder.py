@@ -10,6 +10,7 @@ import pytest
 from app.errors import UserError
 from app.learning.timing import training_seconds
 from app.runtime.asked import seconds
+from app.runtime.status import read_status
 from tests.jobs.road import CONFIG, DEMO, ROOT, call
 
 WINDOW = "mix: {train_clips: 96, valid_clips: 48, shard_clips: 60, window_s: 1.5, voice_s: [0.8, 1.5]}"
@@ -148,6 +149,17 @@ def test_what_was_never_extracted_counts_in_the_budget(climbed):
     for name in ("pooled_logistic", "pooled_boosting", "crnn"):
         assert f"ladder  {name}: not trained: " in done.stderr
     assert "at most, " in done.stderr and "extract  " not in done.stderr
+
+
+def test_where_nothing_could_be_trained_the_user_has_to_act(climbed):
+    config, runs, _ = climbed
+    more = ["--set", "extract.mels=20", "--set", "train.batch_clips=7"]
+    done = call("ladder", config, DEMO, runs, *more, BUDGET="1s")
+    assert done.returncode == 2 and "Nothing was trained" in done.stderr, done.stderr
+    assert "ladder: no model was trained; the last one, aasist_like: not trained: " in done.stderr
+    assert done.stderr.count("fix: a larger BUDGET") == 2  # once, and at the end
+    [status] = read_status(runs / "road/ladder")
+    assert (status["state"], status["done"], status["total"]) == ("failed", 7, 7)
 
 
 def test_one_that_fails_leaves_the_others(climbed):

@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import yaml
 
+from app.runtime.status import read_status
 from jobs.status import is_at_work, tasks_under
 from tests.jobs.road import CONFIG, DEMO, ROOT, call, command
 
@@ -57,6 +60,9 @@ def test_it_tries_the_configs_own_settings_first_and_prunes(road, swept):
     assert told["own"] == {"learning_rate": 0.01, "dropout": 0.2, "rnn_hidden": 8}
     states = [one["state"] for one in told["tried"]]
     assert set(states) <= {"done", "pruned", "diverged"} and states[:4] == ["done"] * 4 and "pruned" in states
+    folders = {one["state"]: runs / "road/models" / one["folder"] for one in told["tried"]}
+    [status] = read_status(folders["pruned"])
+    assert status["state"] == "done" and status["note"].startswith("pruned: ")  # `make stop` has not to do with it
     assert "sweep  trial 5: learning_rate " in swept and "worse than the median after epoch" in swept
     assert "not searched, for they do not shape crnn: ssl" in swept
 
@@ -103,6 +109,10 @@ def test_killed_cut_and_short_of_time_it_tries_the_same(road, swept):
         done = call("sweep", config, DEMO, again, BUDGET="10s", N=TRIALS)
         assert done.returncode == 0, done.stderr
     assert result(again) == result(runs)
+    best = result(again)["tried"][result(again)["best"] - 1]["folder"]
+    shutil.rmtree(again / "road/models" / best)
+    done = call("sweep", config, DEMO, again, N=TRIALS)
+    assert done.returncode == 0 and f"models/{best} of trial " in done.stderr and "is gone" in done.stderr, done.stderr
 
 
 def _env():
@@ -117,8 +127,11 @@ def test_two_at_once_are_refused_and_what_cannot_be_searched_is_told(road, swept
     assert done.returncode == 2 and "nothing to be searched" in done.stderr
     done = call("sweep", config, DEMO, runs, "--set", "sweep.space={ssl: {choice: [WAV2VEC2_BASE]}}", N="3")
     assert done.returncode == 2 and "no key of it shapes crnn" in done.stderr
-    done = call("sweep", config, DEMO, runs, "--set", "train.dropout=0.9", N="1")
-    assert done.returncode == 0 and "dropout 0.9 lies outside of sweep.space" in done.stderr
+    few = "{learning_rate: {choice: [null, 0.005]}, dropout: {choice: [0, 0.2]}}"
+    done = call("sweep", config, DEMO, runs, "--set", f"sweep.space={few}", N="2")
+    assert done.returncode == 0 and "learning_rate 0.01 lies outside of sweep.space" in done.stderr, done.stderr
+    told, best = result(runs), yaml.safe_load((runs / "road/sweep/best.yaml").read_text())
+    assert told["tried"][told["best"] - 1]["values"].items() <= best["train"].items()  # null too: the model's own
     first = subprocess.Popen(
         command("sweep", config, DEMO, runs, "--set", "train.epochs=3000", "--set", "train.patience=3000"),
         cwd=ROOT,
@@ -126,13 +139,18 @@ def test_two_at_once_are_refused_and_what_cannot_be_searched_is_told(road, swept
     )
     try:
         deadline = time.monotonic() + 60
-        while not any(is_at_work(task) for task in tasks_under(runs)) and time.monotonic() < deadline:
+        at_work = []
+        while len(at_work) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
+            at_work = [task for task in tasks_under(runs) if is_at_work(task)]
+        assert [task["job"] for task in at_work] == ["sweep", "train"] and at_work[0]["unit"] == "trials"
         done = call("sweep", config, DEMO, runs, N=TRIALS)
-        assert done.returncode == 2 and "another sweep of run road is at it" in done.stderr
-        words = ["--runs", runs, "--run", "road", "--job", "sweep"]
-        done = subprocess.run([sys.executable, "-m", "jobs.stop", *words], cwd=ROOT, check=False)
+        assert done.returncode == 2 and "sweep is already running for run road" in done.stderr
+        # its trainings are part of it, so that it is the only job at work
+        done = subprocess.run([sys.executable, "-m", "jobs.stop", "--runs", runs], cwd=ROOT, check=False)
         assert done.returncode == 0 and first.wait(60) == 75
+        [status] = read_status(runs / "road/sweep")
+        assert status["state"] == "stopped" and not list(runs.rglob("STOP"))
     finally:
         first.kill()
 

@@ -1,0 +1,73 @@
+"""A folder that one job has for itself while it works there: a lock, a status, and ears for STOP."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.errors import Pruned, Stopped, UserError
+from app.runtime.files import clear_torn, here
+from app.runtime.locks import take_lock
+from app.runtime.run import Run
+from app.runtime.status import Status, read_status
+
+
+@contextmanager
+def placed(run: Run, folder: Path, status: Status, say: Callable[[str], None]) -> Iterator[bool]:
+    """One at a time: a second is refused, naming host and progress of the first.
+
+    Gives whether the lock holds (not all file systems have one). On leaving, the status says done, stopped or
+    failed; to start it is the job's.
+    """
+    run.stop.leave()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = take_lock(folder / "lock")
+    if lock is None:
+        raise _already(folder, status.values)
+    if not lock.works:
+        # each needs a status of its own
+        status.rename(f"{here()}-{os.getpid()}")
+    for torn in (folder, folder / "status", run.folder, run.folder / "scores"):
+        clear_torn(torn)
+    (folder / "STOP").unlink(missing_ok=True)
+    run.stop.folders.append(folder)
+
+    def too_late() -> None:
+        status.end("stopped", f"{run.stop.reason}; {run.stop.cut_short}")
+        say(f"stopped ({run.stop.reason}): {run.stop.cut_short}; what is committed is kept")
+
+    run.stop.at_the_end.append(too_late)
+    try:
+        if not lock.works:
+            say("the locks of this disk do not work: should another job be at it, nothing is lost but time")
+        yield lock.works
+        status.end("done")
+    except Pruned as pruned:  # as it was meant: the job goes on
+        status.end("done", str(pruned))
+        raise
+    except Stopped as stopped:
+        status.end("stopped", str(stopped))
+        raise
+    except BaseException as error:
+        status.end("failed", str(error).splitlines()[0] if str(error) else type(error).__name__)
+        raise
+    finally:
+        run.stop.at_the_end.remove(too_late)
+        run.stop.folders.remove(folder)
+        with contextlib.suppress(OSError):
+            (folder / "STOP").unlink(missing_ok=True)
+        os.close(lock.handle)
+
+
+def _already(folder: Path, mine: dict[str, Any]) -> UserError:
+    unknown: dict[str, Any] = {"host": "?", "pid": "?", "run": "?", "done": "?", "total": "?", "unit": "", "started": 0}
+    other = next(iter(read_status(folder)), unknown)
+    progress = f": {other['done']} of {other['total']} {other['unit']} done" if other["total"] else ""
+    return UserError(
+        f"{mine['label']} is already running for run {other['run']} on {other['host']} (process {other['pid']}) since "
+        f"{time.strftime('%F %T', time.localtime(other['started']))}{progress}",
+        f"wait for it (`make status`), or stop it first (`make stop JOB={mine['job']} RUN={other['run']}`)",
+    )
