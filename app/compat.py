@@ -159,6 +159,12 @@ def adamw(parameters: Iterable[torch.nn.Parameter], rate: float, decay: float) -
     return torch.optim.AdamW(learnt, rate, weight_decay=decay, fused=learnt[0].is_cuda or None)
 
 
+def is_compiling() -> bool:
+    """Whether this call is one that the compiler reads (compile_in_place)."""
+    compiler = getattr(torch, "compiler", None)  # since 2.1
+    return bool(compiler and getattr(compiler, "is_compiling", bool)())
+
+
 def compile_in_place(model: torch.nn.Module) -> None:
     """Its calls are compiled from now on. UserError where this torch cannot do that with this Python."""
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])

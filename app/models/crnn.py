@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from app.compat import gelu, in_full
+from app.compat import gelu, in_full, is_compiling
 from app.config import Config
 from app.features.batches import Batch
 from app.features.frames import channel_names
+from app.models.both_ways import both_ways
 from app.models.inputs import Inputs
 
 RNN_STRIDE = 4  # frames a step of the RNN
@@ -77,8 +78,11 @@ class Crnn(nn.Module):
         steps = gelu(self.shrink(temporal)) * mask
         steps = steps.transpose(1, 2)
         lengths = mask.sum((1, 2)).long()
-        there, _ = self.forwards(steps)
-        back, _ = self.backwards(reversed_within(steps, lengths))
+        turned = reversed_within(steps, lengths)
+        if steps.device.type == "cpu" and not is_compiling():
+            there, back = both_ways(self.forwards, self.backwards, steps, turned)
+        else:
+            (there, _), (back, _) = self.forwards(steps), self.backwards(turned)
         both = torch.cat([there, reversed_within(back, lengths)], -1).transpose(1, 2)
         return self.heard(both * mask, mask)
 
