@@ -12,10 +12,10 @@ from app.runtime.asked import seconds
 from app.runtime.desk import Desk, at_work
 from app.runtime.job import is_complete
 from app.runtime.run import Run, job_main
-from app.runtime.series import in_series
+from app.runtime.series import Series, in_series
 from app.runtime.shards import rows_of
 from app.runtime.status import read_status
-from app.runtime.tell import span, tell
+from app.runtime.tell import span
 from jobs.budget import Budget
 from jobs.chain import backgrounds_stage, model_folder, need, stage_of
 from jobs.extract import extract_as, is_extracted, windows_about
@@ -46,9 +46,9 @@ def ladder(run: Run) -> None:
             except UserError as error:  # the others may do
                 told = error.fix in {other.fix for other in left_out.values()}
                 left_out[name] = UserError(f"{NOT_TRAINED}: {error.what}", error.fix)
-                tell(f"ladder  {name}: {left_out[name].what if told else left_out[name]}")
+                series.say(f"{name}: {left_out[name].what if told else left_out[name]}")
         series.at(len(LADDER), len(LADDER))
-        _show(run, left_out)
+        _show(series, left_out)
 
 
 def _climb(run: Run, name: str, budget: Budget, unread: dict[str, UserError]) -> None:
@@ -70,7 +70,8 @@ def _climb(run: Run, name: str, budget: Budget, unread: dict[str, UserError]) ->
     train_model(run, name)
 
 
-def _show(run: Run, left_out: dict[str, UserError]) -> None:
+def _show(series: Series, left_out: dict[str, UserError]) -> None:
+    run = series.run
     mine = {str(model_folder(run, name)) for name in LADDER}
     ranked = [entry for entry in entries_under(run.runs, run.name) if entry["folder"] in mine]
     rows = [{"model": name, "other than the best": why.what.splitlines()[0]} for name, why in left_out.items()]
@@ -79,7 +80,7 @@ def _show(run: Run, left_out: dict[str, UserError]) -> None:
         name, last = next(reversed(left_out.items()))
         raise UserError(f"no model was trained; the last one, {name}: {last.what}", last.fix)
     show(ranked, rows)
-    tell(f"ladder  {ranked[0]['model']} is what `make infer` takes now")
+    series.say(f"{ranked[0]['model']} is what `make infer` takes now")
 
 
 def _check(run: Run, name: str, budget: Budget) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from app.errors import UserError
 from app.runtime.machine import libraries
 from app.runtime.run import Run
+from app.runtime.series import SERIES
 from app.runtime.shards import receipt_of
 from app.runtime.status import ALIVE, read_status
 from jobs.chain import PARTS, known_stage
@@ -105,7 +106,7 @@ def made_on() -> dict[str, str]:
 
 def nobody_at_work(run: Run, stages: list[Path]) -> None:
     models = [path for path in sorted(run.folder.glob("models/*")) if not path.is_symlink()]
-    for folder in (*stages, *models):
+    for folder in (*stages, *models, *(run.folder / name for name in SERIES)):
         for status in read_status(folder):
             if status["state"] in ALIVE:
                 raise UserError(

@@ -37,13 +37,13 @@ def seeds(run: Run) -> None:
             trained = train_model(replace(run, config=config), chosen["name"], link=False)
             found.append({"seed": seed, **{term: trained["select"][term] for term in TERMS}})
         series.at(count, count)
-    told = {"model": chosen["name"], "weights_sha256": chosen["weights_sha256"], "seeds": found, **spread_of(found)}
-    write_json(run.folder / "seeds.json", told)
-    rows = [{"seed": row["seed"], **{_short(term): row[term] for term in TERMS}} for row in found]
-    for word in ("mean", "sd"):
-        rows.append({"seed": word, **{_short(term): told[word][term] for term in TERMS}})
-    table(f"{chosen['name']} on select, by seed (lower score is better)", rows)
-    print(f"seeds  {in_words(told)}", file=sys.stderr)
+        told = {"model": chosen["name"], "weights_sha256": chosen["weights_sha256"], "seeds": found, **spread_of(found)}
+        write_json(run.folder / "seeds.json", told)
+        rows = [{"seed": row["seed"], **{_short(term): row[term] for term in TERMS}} for row in found]
+        for word in ("mean", "sd"):
+            rows.append({"seed": word, **{_short(term): told[word][term] for term in TERMS}})
+        table(f"{chosen['name']} on select, by seed (lower score is better)", rows)
+        series.say(in_words(told))
 
 
 def spread_of(found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from app.runtime.asked import seconds, whole
 from app.runtime.files import fingerprint, read_lines
 from app.runtime.run import Run, job_main
 from app.runtime.series import Series, in_series
-from app.runtime.tell import span, tell
+from app.runtime.tell import span
 from jobs.budget import Budget
 from jobs.chain import model_folder, model_spec
 from jobs.extract import extract_as, is_extracted
@@ -64,10 +64,10 @@ def sweep(run: Run) -> None:
         while (most is None or search.finished < most) and budget.left() > 0:
             series.at(search.finished, most or 0, budget.left())
             run.stop.leave()
-            if not _trial(base, search, budget):
+            if not _trial(base, series, search, budget):
                 break
         series.at(search.finished, most or 0)
-        _show(base, search.tried())
+        _show(base, series, search.tried())
 
 
 def _base(run: Run) -> Base:
@@ -106,15 +106,15 @@ def _search(series: Series, base: Base) -> "Search":
     first, epochs = None if outside else base.own, run.config.train.epochs
     journal, alone = series.folder / "journal.log", series.locks_work
     search = Search(journal, study, base.space, run.config.seed, epochs, first, alone)
-    tell(f"sweep  {name}, {search.finished} trials so far: " + ", ".join(map(_in_words, base.space.items())))
+    series.say(f"{name}, {search.finished} trials so far: " + ", ".join(map(_in_words, base.space.items())))
     if left := [key for key in run.config.sweep.space if key not in base.space]:
-        tell(f"sweep  not searched, for they do not shape {name}: {', '.join(left)}")
+        series.say(f"not searched, for they do not shape {name}: {', '.join(left)}")
     if outside:
-        tell(f"sweep  the config's own settings are not tried: {', '.join(outside)} lies outside of sweep.space")
+        series.say(f"the config's own settings are not tried: {', '.join(outside)} lies outside of sweep.space")
     return search
 
 
-def _trial(base: Base, search: "Search", budget: Budget) -> bool:
+def _trial(base: Base, series: Series, search: "Search", budget: Budget) -> bool:
     """One trial to its end; False where the time was up before that: it goes on the next time."""
     from app.scoring.tried import best_first, in_short
 
@@ -125,7 +125,7 @@ def _trial(base: Base, search: "Search", budget: Budget) -> bool:
     done = [one for one in best_first(search.tried()) if one.state == "done"]
     best = f"; best so far {done[0].score:.4f}, trial {done[0].number}" if done else ""
     left = f"{span(budget.left())} left" if budget.all_s is not None else f"{search.finished} done"
-    tell(f"sweep  trial {number}: {settings}  ({left}{best})")
+    series.say(f"trial {number}: {settings}  ({left}{best})")
     search.note(folder=folder.name)
     lowest = math.inf
 
@@ -144,11 +144,11 @@ def _trial(base: Base, search: "Search", budget: Budget) -> bool:
             ready = train_model(other, base.model, link=False, after_epoch=after_epoch)
     except Diverged as error:
         search.diverged(error.what)
-        tell(f"sweep  trial {number} diverged: {error.what}")
+        series.say(f"trial {number} diverged: {error.what}")
         return True
     except Pruned as pruned:
         search.pruned()
-        tell(f"sweep  trial {number} {pruned}")
+        series.say(f"trial {number} {pruned}")
         return True
     except Stopped:
         if run.stop or budget.left() > 0:
@@ -169,19 +169,19 @@ def _catch_up(folder: Path, after_epoch: Callable[[dict[str, Any]], None]) -> No
         after_epoch(metrics)
 
 
-def _show(base: Base, tried: list["Tried"]) -> None:
+def _show(base: Base, series: Series, tried: list["Tried"]) -> None:
     from app.learning.search import rounded
     from app.scoring.tried import best_first
     from jobs.sweep_result import show_sweep
 
     if not tried:
-        tell("sweep  no trial was begun: the time was up before")
+        series.say("no trial was begun: the time was up before")
         return
     best = best_first(tried)[0]
     best_run = base.run_with(best.values) if best.state == "done" else None
     own = {key: rounded(value) for key, value in base.own.items()}
     log = frozenset(key for key, domain in base.space.items() if domain.log)
-    show_sweep(base.run, base.model, tried, own, best_run, log)
+    show_sweep(base.run, base.model, tried, own, best_run, log, series.say)
 
 
 def _in_words(item: tuple[str, Domain]) -> str:

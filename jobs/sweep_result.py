@@ -1,6 +1,7 @@
 """What a sweep has found: a table, a page, sweep.json for scripts and the report, best.yaml to go on with."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from app.config import values_of
 from app.runtime.files import read_json, write_atomic, write_json
 from app.runtime.run import Run
 from app.runtime.shards import rows_of
-from app.runtime.tell import span, tell
+from app.runtime.tell import span
 from app.scoring.calibration import apply_calibration, choose_calibration
 from app.scoring.metrics import official_score
 from app.scoring.tried import Sweep, Tried, best_first, in_short, write_sweep
@@ -21,7 +22,13 @@ from jobs.valid import read_valid
 
 
 def show_sweep(
-    run: Run, model: str, tried: list[Tried], own: dict[str, Any], best_run: Run | None, log: frozenset[str]
+    run: Run,
+    model: str,
+    tried: list[Tried],
+    own: dict[str, Any],
+    best_run: Run | None,
+    log: frozenset[str],
+    say: Callable[[str], None],
 ) -> None:
     """Writes it into runs/RUN/sweep and tells it.
 
@@ -59,7 +66,7 @@ def show_sweep(
     ]
     table(f"{model}, trials by their score on select (lower is better)", rows)
     for note in [*notes, f"to look at: {folder / 'index.html'}"]:
-        tell(f"sweep  {note}")
+        say(note)
 
 
 def in_words(told: dict[str, Any]) -> str:

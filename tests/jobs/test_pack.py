@@ -159,14 +159,14 @@ def test_an_unknown_run_names_those_there_are(here, words):
     assert done.returncode == 2 and "there are: small" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("where", ["stage", "model"])
-def test_a_run_at_work_is_not_packed(tmp_path, where):
+@pytest.mark.parametrize("job", ["extract", "train", "sweep"])
+def test_a_run_at_work_is_not_packed(tmp_path, job):
     run = small_run(tmp_path / "here")
-    folder = stage_of(run, "extract") if where == "stage" else run.folder / "models" / "crnn-0123456789ab"
-    status(folder, "extract" if where == "stage" else "train", "running")  # by this very process, which lives
+    folder = {"train": run.folder / "models" / "crnn-0123456789ab", "sweep": run.folder / "sweep"}.get(job)
+    status(folder or stage_of(run, "extract"), job, "running")  # by this very process, which lives
     done = ask("pack", "--runs", run.runs, "--run", "small")
     assert done.returncode == 2 and f"process {os.getpid()}" in done.stderr, done.stderr
-    assert f"make stop JOB={'extract' if where == 'stage' else 'train'}" in done.stderr
+    assert f"make stop JOB={job}" in done.stderr
     assert not list(run.runs.glob("*.tar")) and not list(run.runs.glob(".*"))
 
 

@@ -38,7 +38,9 @@ def test_it_tells_its_parts_and_the_time_that_is_left(run):
         with at_work(Desk(run, run.folder / "models" / "crnn-1", "train", "train crnn")):
             time.sleep(0.1)
             assert [task["job"] for task in tasks_under(run.runs) if is_at_work(task)] == ["sweep", "train"]
-    assert status(run)["state"] == "done"
+        series.say("trial 4 diverged")
+    assert status(run)["state"] == "done" and run.said == ["sweep  trial 4 diverged"]
+    assert (run.folder / "logs/sweep.log").read_text().endswith(" sweep  trial 4 diverged\n")  # for `make logs`
 
 
 def test_a_second_one_is_refused_and_told_of_the_first(run):
