@@ -33,7 +33,7 @@ def test_who_stops_make_stops_the_container_politely(kim, unbroken, number):
     goes_on(kim, run, unbroken)
 
 
-def test_the_end_of_the_terminal_too(kim, unbroken):
+def test_the_end_of_the_terminal_too(kim, unbroken, hang_ups_are_heard):
     process = at_work(kim, "hup")
     os.killpg(process.pid, signal.SIGHUP)
     process.communicate(timeout=60)
