@@ -72,8 +72,7 @@ def _climb(run: Run, name: str, budget: Budget, unread: dict[str, UserError]) ->
 
 def _show(series: Series, left_out: dict[str, UserError]) -> None:
     run = series.run
-    mine = {str(model_folder(run, name)) for name in LADDER}
-    ranked = [entry for entry in entries_under(run.runs, run.name) if entry["folder"] in mine]
+    ranked = entries_under(run.runs, run.name, only=[model_folder(run, name) for name in LADDER])
     rows = [{"model": name, "other than the best": why.what.splitlines()[0]} for name, why in left_out.items()]
     if not ranked:
         table("Nothing was trained", rows)

@@ -46,10 +46,13 @@ def main() -> None:
         show(found)
 
 
-def entries_under(runs: Path, run: str | None = None) -> list[Entry]:
-    """Every model that is done, by plan of its validation clips, the largest first; within one the best first."""
+def entries_under(runs: Path, run: str | None = None, only: Sequence[Path] | None = None) -> list[Entry]:
+    """Every model that is done, by plan of its validation clips, the largest first; within one the best first.
+
+    only: of these folders, which are then compared with the best of them.
+    """
     paths = sorted(runs.glob(f"{run or '*'}/models/*/model.json"))
-    folders = [path.parent for path in paths if not path.parent.is_symlink()]
+    folders = [path.parent for path in paths if not path.parent.is_symlink() and (only is None or path.parent in only)]
     found = [_entry(folder) for folder in folders]
     known = [entry for entry in found if entry]
     for left in [str(folder) for folder, entry in zip(folders, found, strict=True) if not entry]:

@@ -63,11 +63,14 @@ def stop(runs: Path, run: str | None, job: str | None) -> int:
     began = told = time.monotonic()
     listen_until = began
     asked: dict[tuple[str, str], dict[str, Any]] = {}
+    series: set[tuple[Any, Any]] = set()  # processes whose jobs are parts of one
     while True:
         tasks = {(task["folder"], task["task"]): task for task in tasks_under(runs)}
         for place, task in tasks.items():
             if is_at_work(task) and belongs(task, run, job):
                 _leave_stop(Path(task["folder"]))  # again: who ends takes it away, and another may be at work there
+                if task["job"] in SERIES:
+                    series.add(_process(task))
                 if place not in asked:
                     asked[place] = task
                     _say(task, f"told to stop (process {task['pid']} on {task['host']})")
@@ -75,7 +78,9 @@ def stop(runs: Path, run: str | None, job: str | None) -> int:
         now = time.monotonic()
         for place in [place for place in asked if place not in waiting]:
             task = tasks.get(place, asked[place])
-            _tell_end(task, asked.pop(place)["job"], now - began, runs)
+            job_of_it = asked.pop(place)["job"]
+            goes_on = job_of_it in SERIES or _process(task) not in series
+            _tell_end(task, job_of_it if goes_on else "", now - began, runs)
             (Path(task["folder"]) / "STOP").unlink(missing_ok=True)
             if task["state"] == "done":
                 listen_until = now + NEXT_S
@@ -118,7 +123,10 @@ def _process(task: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _tell_end(task: dict[str, Any], job: str, seconds: float, runs: Path) -> None:
-    if task["state"] == "stopped":
+    """job: what goes on with it alone; "": nothing, it is a part of what has its own line."""
+    if task["state"] == "stopped" and not job:
+        _say(task, f"stopped after {span(seconds)}")
+    elif task["state"] == "stopped":
         name = "infer INPUT=..." if label_of(task).endswith("-input") else job
         alone = f"make {name} RUN={task['run']}" + ("" if str(runs) == "runs" else f" RUNS={runs}")
         _say(task, f"stopped after {span(seconds)}; the command that began it goes on; this job alone: `{alone}`")

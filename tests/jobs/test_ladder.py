@@ -73,6 +73,19 @@ def test_called_again_it_keeps_what_is_there_and_has_nothing_left(climbed):
     assert "train crnn  done already" in again.stderr and "the budget of 0s is used up" in again.stderr
 
 
+def test_models_of_other_settings_are_none_of_its_table(climbed):
+    config, runs, _ = climbed
+    mine = next(path.parent for path in (runs / "road/models").glob("crnn-*/model.json"))
+    other = mine.with_name("crnn-ffffffffffff")
+    shutil.copytree(mine, other)
+    told = json.loads((mine / "model.json").read_text())
+    told["select"]["select_score"], told["config"]["train"]["batch_clips"] = 0.01, 5
+    (other / "model.json").write_text(json.dumps(told))
+    again = call("ladder", config, DEMO, runs, BUDGET="0s")
+    shutil.rmtree(other)
+    assert again.returncode == 0 and "0.010" not in again.stderr and "batch_clips" not in again.stderr, again.stderr
+
+
 def test_infer_takes_the_best_of_them_although_the_config_names_others(climbed):
     config, runs, _ = climbed
     best = json.loads(board(runs, "--json").stdout)[0]

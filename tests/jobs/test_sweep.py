@@ -147,8 +147,10 @@ def test_two_at_once_are_refused_and_what_cannot_be_searched_is_told(road, swept
         done = call("sweep", config, DEMO, runs, N=TRIALS)
         assert done.returncode == 2 and "sweep is already running for run road" in done.stderr
         # its trainings are part of it, so that it is the only job at work
-        done = subprocess.run([sys.executable, "-m", "jobs.stop", "--runs", runs], cwd=ROOT, check=False)
+        words = [sys.executable, "-m", "jobs.stop", "--runs", runs]
+        done = subprocess.run(words, cwd=ROOT, check=False, stderr=subprocess.PIPE, text=True)
         assert done.returncode == 0 and first.wait(60) == 75
+        assert "this job alone: `make sweep RUN=road" in done.stderr and "make train" not in done.stderr
         [status] = read_status(runs / "road/sweep")
         assert status["state"] == "stopped" and not list(runs.rglob("STOP"))
     finally:
