@@ -1,5 +1,6 @@
 """make sweep on the demo's recordings: cut and killed it tries the same, and it stays within its budget."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -101,7 +102,8 @@ def test_killed_cut_and_short_of_time_it_tries_the_same(road, swept):
         process.send_signal(number)
         said = process.communicate(timeout=60)[1]
         assert process.returncode == (75 if number == signal.SIGTERM else -9), said
-    (again / "road/sweep/journal.log.lock").symlink_to("journal.log")  # as a kill within a write leaves it
+    with contextlib.suppress(FileExistsError):  # a kill within a write leaves its lock: one of these may have done so
+        (again / "road/sweep/journal.log.lock").symlink_to("journal.log")
     began = time.monotonic()
     done = call("sweep", config, DEMO, again, BUDGET="7s", N=TRIALS)
     assert done.returncode == 0 and time.monotonic() - began < 7 + 20, done.stderr
