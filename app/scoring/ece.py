@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from app.scoring.arrays import Array, checked
-from app.scoring.bootstrap import percentiles
+from app.scoring.bootstrap import interval_of
 
 
 class EceFloor(NamedTuple):
@@ -29,9 +29,17 @@ def ece_official(labels: Array, scores: Array, bins: int = 10) -> float:
     weights are dropped as well, so that every valid submission has a value.
     """
     edges = np.linspace(0, 1, bins + 1)
-    gap, _ = _gaps(labels, scores, edges)
-    counts = np.histogram(scores, bins=edges)[0]
-    weight = counts[counts > 0] / len(scores)
+    return ece_of_bins(*_bins(labels, scores, edges), np.histogram(scores, bins=edges)[0])
+
+
+def ece_of_bins(clips: ArrayLike, positives: ArrayLike, totals: ArrayLike, weights: ArrayLike) -> float:
+    """The contest's, from what is in each bin, (bins,): clips, their labels' and scores' sums, and clips by the other
+    rule for what lies on an edge.
+    """
+    clips, positives, totals, weights = (np.asarray(values, float) for values in (clips, positives, totals, weights))
+    full = clips > 0
+    gap = np.abs(positives[full] - totals[full]) / clips[full]
+    weight = weights[weights > 0] / clips.sum()
     if len(gap) == 1:
         return float(weight.sum() * gap[0])
     shared = min(len(gap), len(weight))
@@ -40,8 +48,8 @@ def ece_official(labels: Array, scores: Array, bins: int = 10) -> float:
 
 def ece_corrected(labels: Array, scores: Array, bins: int = 10) -> float:
     """Expected calibration error of one column, with one binning for means and weights."""
-    gap, counts = _gaps(labels, scores, np.linspace(0, 1, bins + 1))
-    return float(counts @ gap / len(scores))
+    clips, positives, totals = _bins(labels, scores, np.linspace(0, 1, bins + 1))
+    return float(np.abs(positives - totals).sum() / clips.sum())
 
 
 def ece_floor(scores: ArrayLike, draws: int = 200, seed: int = 0, bins: int = 10) -> EceFloor:
@@ -56,13 +64,14 @@ def ece_floor(scores: ArrayLike, draws: int = 200, seed: int = 0, bins: int = 10
     for _ in range(draws):
         y = (rng.random(p.shape) < p).astype(float)
         values.append(sum(ece_official(y[:, c], p[:, c], bins) for c in (0, 1)) / 2)
-    return EceFloor(sum(values) / draws, *percentiles(values))
+    return EceFloor(sum(values) / draws, *interval_of(values))
 
 
-def _gaps(labels: Array, scores: Array, edges: Array) -> tuple[Array, NDArray[np.intp]]:
-    """|share of positives - mean score| and clips of each bin that is not empty."""
+def _bins(labels: Array, scores: Array, edges: Array) -> tuple[Array, Array, Array]:
+    """Of each bin: clips, sum of their labels, sum of their scores."""
     index = np.searchsorted(edges[1:-1], scores)
-    counts = np.bincount(index, minlength=len(edges) - 1)
-    positives, total = (np.bincount(index, weights=w, minlength=len(edges) - 1) for w in (labels, scores))
-    full = counts > 0
-    return np.abs(positives[full] / counts[full] - total[full] / counts[full]), counts[full]
+    ones = np.ones_like(scores)
+    clips, positives, totals = (
+        np.bincount(index, weights, len(edges) - 1).astype(float) for weights in (ones, labels, scores)
+    )
+    return clips, positives, totals

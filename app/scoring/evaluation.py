@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from numpy.typing import ArrayLike
 
-from app.scoring.bootstrap import Interval, bootstrap_interval
+from app.scoring.bootstrap import Interval, interval_of
 from app.scoring.curves import Reliability, Roc, reliability_curves, roc_curves
 from app.scoring.decisions import Decision, Threshold, decisions
 from app.scoring.detection import SingleVoice, single_voice
+from app.scoring.draws import score_draws
 from app.scoring.ece import EceFloor, ece_floor
 from app.scoring.floors import Floor, floors
-from app.scoring.metrics import Score, official_score, partial_score
+from app.scoring.metrics import Score, partial_score
 from app.scoring.mistakes import Mistake, worst_mistakes
 from app.scoring.slices import SliceTable, slice_tables
 
@@ -60,13 +61,13 @@ def evaluate_scores(
         name=name,
         clips=len(clips),
         score=partial_score(labels, scores, bins),
-        interval=bootstrap_interval(labels, scores, lambda y, p: official_score(y, p, bins).score, resamples, seed),
+        interval=interval_of(score_draws(labels, scores, resamples, seed, bins)),
         ece_floor=ece_floor(scores, seed=seed, bins=bins),
         floors=tuple(floors(labels, bins)),
         rocs=tuple(roc_curves(labels, scores)),
         before=() if uncalibrated is None else tuple(reliability_curves(labels, uncalibrated, bins)),
         after=tuple(reliability_curves(labels, scores, bins)),
-        slices=tuple(slice_tables(labels, scores, details or {})),
+        slices=tuple(slice_tables(labels, scores, details or {}, resamples=resamples, seed=seed, ece_bins=bins)),
         mistakes=tuple(worst_mistakes(clips, labels, scores)),
         decisions=tuple(decisions(labels, scores, thresholds)),
         single=single_voice(labels, scores, (details or {}).get("state", [None] * len(clips)), prior),

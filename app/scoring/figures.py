@@ -1,51 +1,16 @@
-"""Figures as SVG for one page: no pyplot, no text from outside, colours that follow the page.
+"""Curves as figures: ROC, DET, reliability, training, trials. No text from outside but an axis' name."""
 
-Every colour is a stand-in that becomes a CSS variable of the page, so that one
-figure is legible in light and in dark.
-"""
-
-import io
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from scipy.special import ndtri as norm_ppf
 
 from app.scoring.curves import Reliability, Roc
-
-INK, FAINT, GRID, FAKE, REAL = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05"
-VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--grid", FAKE: "--fake", REAL: "--real"}
-COLOUR = {"fake": FAKE, "real": REAL}
-STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: it can be searched, and takes the page's font
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": FAINT,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-    "legend.fontsize": 9.5,
-    "lines.linewidth": 1.8,
-    "lines.solid_capstyle": "round",
-}
+from app.scoring.svg import COLOUR, FAINT, REAL, svg_of
 
 
 def roc_figure(curves: Sequence[Roc], alt: str) -> str:
@@ -61,7 +26,30 @@ def roc_figure(curves: Sequence[Roc], alt: str) -> str:
         ax.set(xlabel="false alarms", ylabel="hits")
         ax.legend(loc="lower right")
 
-    return _svg(draw, alt)
+    return svg_of(draw, alt)
+
+
+def det_figure(curves: Sequence[Roc], alt: str) -> str:
+    """Detection error trade-off: misses against false alarms, both axes by the normal distribution's quantiles.
+
+    Where scores of both classes are normal a curve is a straight line; the dotted diagonal holds the equal error rates.
+    Source: A. Martin et al., The DET curve in assessment of detection task performance, Eurospeech 1997.
+    """
+    low, high = 0.004, 0.75
+    ticks = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6]
+
+    def draw(ax: Axes) -> None:
+        ax.plot(norm_ppf([low, high]), norm_ppf([low, high]), color=FAINT, linewidth=1, linestyle=(0, (2, 3)))
+        for curve in curves:
+            alarms, misses = (np.clip(v, 1e-5, 1 - 1e-5) for v in (curve.false_alarms, 1 - np.asarray(curve.hits)))
+            ax.plot(norm_ppf(alarms), norm_ppf(misses), color=COLOUR[curve.column], label=curve.column)
+        names = [f"{100 * tick:g}" for tick in ticks]
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_ticks(norm_ppf(ticks), names)
+        ax.set(xlim=norm_ppf([low, high]), ylim=norm_ppf([low, high]), xlabel="false alarms, %", ylabel="misses, %")
+        ax.legend(loc="upper right")
+
+    return svg_of(draw, alt)
 
 
 def reliability_figure(before: Reliability | None, after: Reliability, alt: str) -> str:
@@ -81,7 +69,7 @@ def reliability_figure(before: Reliability | None, after: Reliability, alt: str)
         if before is not None:
             ax.legend(loc="upper left")
 
-    return _svg(draw, alt)
+    return svg_of(draw, alt)
 
 
 def training_figure(epochs: Sequence[Mapping[str, float | None]], lines: Mapping[str, str], alt: str) -> str:
@@ -101,7 +89,7 @@ def training_figure(epochs: Sequence[Mapping[str, float | None]], lines: Mapping
         if ax.get_legend_handles_labels()[0]:
             ax.legend(loc="best")
 
-    return _svg(draw, alt)
+    return svg_of(draw, alt)
 
 
 def trials_figure(
@@ -133,31 +121,10 @@ def trials_figure(
             ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         ax.set(xlabel=what, ylabel="score")
 
-    return _svg(draw, alt)
+    return svg_of(draw, alt)
 
 
 def _unit_square(ax: Axes) -> None:
     ticks = [0, 0.25, 0.5, 0.75, 1]
     names = ["0", ".25", ".5", ".75", "1"]
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=ticks, yticks=ticks, xticklabels=names, yticklabels=names)
-
-
-def _svg(draw: Callable[[Axes], None], alt: str) -> str:
-    """The <svg> element alone, coloured by CSS variables, with its alternative text."""
-    # the salt: the same figure is the same bytes, and no two share an id
-    with mpl.rc_context({**STYLE, "svg.hashsalt": alt}):
-        figure = Figure(figsize=(3.6, 3.0), layout="constrained", facecolor="none")
-        FigureCanvasSVG(figure)
-        ax = figure.add_subplot(facecolor="none")
-        draw(ax)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
-    text = stream.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<style .*?</style>", "", text, flags=re.DOTALL)  # it would hold for the whole page
-    text = re.sub(r' id="[\w.]+_\d+"', "", text)  # axes_1 and the like: once more in every figure
-    text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
-    for colour, variable in VARIABLES.items():
-        text = text.replace(colour, f"var({variable})")
-    return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1).strip()

@@ -9,17 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from app.scoring.arrays import COLUMNS, Array, checked
-from app.scoring.bootstrap import Interval, bootstrap_interval
 from app.scoring.ece import EceFloor, ece_corrected, ece_floor, ece_official
 from app.scoring.roc import auc_or_nan, eer
 
 __all__ = [
     "COLUMNS",
     "EceFloor",
-    "Interval",
     "Score",
     "auc_or_nan",
-    "bootstrap_interval",
     "ece_floor",
     "eer",
     "official_score",

@@ -12,7 +12,7 @@ from app.scoring.report_parts import (
     curve_panels,
     decision_table,
     single_table,
-    slice_cells,
+    slice_parts,
     terms_table,
     training_panels,
 )
@@ -75,7 +75,7 @@ def render(report: Report) -> str:
         r=report,
         training=training_panels(report.training),
         curves=curve_panels(report.evaluations),
-        slices=slice_cells(report.evaluations),
+        slices=slice_parts(report.evaluations),
         terms=terms_table(report.evaluations),
         decisions=decision_table(report.evaluations),
         single=single_table(report.evaluations),

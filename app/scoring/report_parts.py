@@ -1,17 +1,21 @@
 """Tables and figures of the report, from the evaluations."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from app.scoring.evaluation import Evaluation
-from app.scoring.figures import reliability_figure, roc_figure, training_figure
-from app.scoring.table import Cell, Table, number
+from app.scoring.figures import det_figure, reliability_figure, roc_figure, training_figure
+from app.scoring.group_figures import groups_figure
+from app.scoring.slices import SliceTable
+from app.scoring.table import Cell, Table, number, ranged
 
 # model -> epochs, each with epoch, train_loss, select_loss, select_score, select_auc
 Training = Mapping[str, Sequence[Mapping[str, float | None]]]
 LOSSES = {"train_loss": "loss, training", "select_loss": "loss, select"}
 Panel = tuple[str, Markup]  # caption, and an SVG of ours: of text from outside it holds the escaped alt alone
+TITLES = {"snr_db": "SNR, dB", "voices": "number of voices"}
 SCORES = {"select_auc": "AUC, select", "select_score": "score, select"}
 
 
@@ -84,28 +88,37 @@ def single_table(evaluations: Sequence[Evaluation]) -> Table | None:
     )
 
 
-def slice_cells(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[Table]]]:
-    """Data set -> its slice tables as tables of cells; without any, it is left out."""
-    columns = ["clips", "p_fake", "p_real", "AUC fake", "AUC real", "EER fake", "EER real"]
+def slice_parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[tuple[Panel, Table]]]]:
+    """Data set -> a figure and a table for each column that splits it; without any, it is left out."""
     return [
-        (
-            e.name,
-            [
-                Table(
-                    f"By {table.column}",
-                    [table.column, *columns],
-                    [
-                        [s.name, s.clips, s.p_fake, s.p_real, s.fake_auc, s.real_auc, s.fake_eer, s.real_eer]
-                        for s in table.rows
-                    ],
-                    f"Means of p; AUC and EER against {table.against}.",
-                )
-                for table in e.slices
-            ],
-        )
+        (e.name, [(_slice_panel(e.name, table), _slice_cells(table)) for table in e.slices])
         for e in evaluations
         if e.slices
     ]
+
+
+def _slice_panel(name: str, table: SliceTable) -> Panel:
+    alt = f"AUC by {TITLES.get(table.column, table.column)} on {name}, with 95 % intervals: " + "; ".join(
+        f"{s.name} fake {number(s.fake_auc)}, real {number(s.real_auc)}" for s in table.rows
+    )
+    return f"AUC by {TITLES.get(table.column, table.column)}", Markup(groups_figure(table.rows, alt))
+
+
+def _slice_cells(table: SliceTable) -> Table:
+    scored, name = any(math.isfinite(s.score) for s in table.rows), TITLES.get(table.column, table.column)
+    rows: list[list[Cell]] = []
+    for s in table.rows:
+        rows.append([s.name, s.clips, *([ranged(s.score, s.score_range)] if scored else [])])
+        rows[-1] += [ranged(s.fake_auc, s.fake_range), ranged(s.real_auc, s.real_range)]
+        rows[-1] += [s.fake_eer, s.real_eer, s.p_fake, s.p_real]
+    columns = ["AUC fake, 95 %", "AUC real, 95 %", "EER fake", "EER real", "p_fake", "p_real"]
+    note = f"Means of p; AUC and EER against {table.against}; intervals by bootstrap over clips."
+    return Table(
+        f"By {name}",
+        [name, "clips", *(["score, 95 %"] if scored else []), *columns],
+        rows,
+        note + (" The score is the official one of these clips alone." if scored else ""),
+    )
 
 
 def training_panels(training: Training) -> list[Panel]:
@@ -119,13 +132,15 @@ def training_panels(training: Training) -> list[Panel]:
 
 
 def curve_panels(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[Panel]]]:
-    """Data set -> ROC of both columns, then the reliability of each."""
+    """Data set -> ROC and DET of both columns, then the reliability of each."""
     groups = []
     for e in evaluations:
         panels = []
         if e.rocs:
             areas = ", ".join(f"{curve.column} AUC {curve.auc:.3f}" for curve in e.rocs)
             panels.append(("ROC", Markup(roc_figure(e.rocs, f"ROC on {e.name}: {areas}"))))
+            rates = ", ".join(f"{c} {number(v)}" for c, v in (("fake", e.score.fake_eer), ("real", e.score.real_eer)))
+            panels.append(("DET", Markup(det_figure(e.rocs, f"DET on {e.name}: equal error rates {rates}"))))
         before = {curve.column: curve for curve in e.before}
         for curve in e.after:
             alt = f"Reliability of p_{curve.column} on {e.name}: share of positives against mean score"

@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from app.scoring.arrays import Array, checked
+from app.scoring.bootstrap import NO_INTERVAL, Interval, interval_of
+from app.scoring.draws import auc_draws, score_draws
+from app.scoring.metrics import partial_score
 from app.scoring.roc import auc_or_nan, eer
 
 STATES = ("none", "real", "fake", "real+real", "fake+fake", "real+fake")
@@ -26,6 +30,10 @@ class Slice:
     real_auc: float
     fake_eer: float
     real_eer: float
+    fake_range: Interval  # of fake_auc
+    real_range: Interval
+    score: float  # the official one of the group by itself
+    score_range: Interval
 
 
 @dataclass(frozen=True)
@@ -37,44 +45,58 @@ class SliceTable:
     rows: tuple[Slice, ...]
 
 
+class Draws(NamedTuple):
+    """How intervals are drawn, and the bins of the score's ECE."""
+
+    resamples: int = 0
+    seed: int = 0
+    ece_bins: int = 10
+
+
 def slice_tables(
-    labels: ArrayLike, scores: ArrayLike, details: Mapping[str, Sequence[object]], bins: int = 4
+    labels: ArrayLike,
+    scores: ArrayLike,
+    details: Mapping[str, Sequence[object]],
+    bins: int = 4,
+    resamples: int = 0,
+    seed: int = 0,
+    ece_bins: int = 10,
 ) -> list[SliceTable]:
     """A table for each column of `details` that splits the clips.
 
-    labels, scores: (clips, 2). details: column -> one value a clip; None, "" and nan
-    are left out. `state` (real_fake and real+fake are the same) and `attack` have
-    their own comparisons; of the other columns numbers with many values are cut
-    at their quantiles into `bins`, over 12 names become "none" and "any", or no table without a "none".
+    labels, scores: (clips, 2). details: column -> one value a clip; None, "" and nan are left out. `state` (real_fake
+    and real+fake are the same) and `attack` have their own comparisons; of the other columns numbers with many values
+    are cut at their quantiles into `bins`, over 12 names become "none" and "any", or no table without a "none".
+    resamples: draws behind each interval.
     Raises ValueError on wrong shapes or lengths.
     """
     y, p = checked(labels, scores)
     for column, values in details.items():
         if len(values) != len(y):
             raise ValueError(f"{column}: {len(values)} values for {len(y)} clips")
-    tables = []
+    tables, how = [], Draws(resamples, seed, ece_bins)
     for column, values in details.items():
         if column == "state":
-            tables.append(by_state(y, p, ["" if _absent(v) else str(v).replace("_", "+") for v in values]))
+            tables.append(by_state(y, p, ["" if _absent(v) else str(v).replace("_", "+") for v in values], how))
         elif column == "attack":
-            tables.append(by_attack(y, p, values))
+            tables.append(by_attack(y, p, values, how))
         else:
-            tables.append(by_column(y, p, column, values, bins))
+            tables.append(by_column(y, p, column, values, how, bins))
     return [table for table in tables if table.rows and (len(table.rows) > 1 or table.column in ("state", "attack"))]
 
 
-def by_state(labels: Array, scores: Array, states: Sequence[str]) -> SliceTable:
+def by_state(labels: Array, scores: Array, states: Sequence[str], how: Draws) -> SliceTable:
     """Each state against all clips of the opposite label: has it a fake voice, those without one."""
     rows = []
     for state in (*STATES, *sorted(set(states) - set(STATES) - {""})):
         inside = np.array([s == state for s in states])
         if inside.any():
             opposite = [~inside & (labels[:, c] != labels[inside][0, c]) for c in (0, 1)]
-            rows.append(_slice(state, labels, scores, inside, opposite[0], opposite[1]))
+            rows.append(_slice(state, labels, scores, inside, opposite[0], opposite[1], how))
     return SliceTable("state", "all clips with the opposite label", tuple(rows))
 
 
-def by_attack(labels: Array, scores: Array, attacks: Sequence[object]) -> SliceTable:
+def by_attack(labels: Array, scores: Array, attacks: Sequence[object], how: Draws) -> SliceTable:
     """Clips of one attack and no real voice against all clips without a fake voice.
 
     A clip that names several attacks ("A01+A02") is none's.
@@ -86,14 +108,16 @@ def by_attack(labels: Array, scores: Array, attacks: Sequence[object]) -> SliceT
     for name in sorted(set(names[alone]) - {""}):
         if "+" not in name:
             inside = alone & (names == name)
-            rows.append(_slice(name, labels, scores, inside, without, np.zeros_like(without)))
+            rows.append(_slice(name, labels, scores, inside, without, np.zeros_like(without), how))
     return SliceTable("attack", "all clips without a fake voice", tuple(rows))
 
 
-def by_column(labels: Array, scores: Array, column: str, values: Sequence[object], bins: int = 4) -> SliceTable:
+def by_column(
+    labels: Array, scores: Array, column: str, values: Sequence[object], how: Draws, bins: int = 4
+) -> SliceTable:
     """Each value of a column by itself: its clips with a voice against its clips without."""
     nobody = np.zeros(len(labels), bool)
-    rows = [_slice(name, labels, scores, inside, nobody, nobody) for name, inside in _groups(values, bins)]
+    rows = [_slice(name, labels, scores, inside, nobody, nobody, how) for name, inside in _groups(values, bins)]
     return SliceTable(column, "the other clips of the same row", tuple(rows))
 
 
@@ -120,12 +144,32 @@ def _absent(value: object) -> bool:
 
 
 def _slice(
-    name: str, labels: Array, scores: Array, inside: np.ndarray, fake_others: np.ndarray, real_others: np.ndarray
+    name: str,
+    labels: Array,
+    scores: Array,
+    inside: np.ndarray,
+    fake_others: np.ndarray,
+    real_others: np.ndarray,
+    how: Draws,
 ) -> Slice:
-    """Means over `inside`; AUC and EER over it and the others of that column."""
-    fake, real = inside | fake_others, inside | real_others
-    columns = [(labels[who, c], scores[who, c]) for c, who in enumerate((fake, real))]
-    areas = [auc_or_nan(*column) for column in columns]
-    rates = [float("nan") if np.isnan(area) else eer(*column)[0] for area, column in zip(areas, columns, strict=True)]
-    p_fake, p_real = scores[inside].mean(0).tolist()
-    return Slice(name, int(inside.sum()), p_fake, p_real, *areas, *rates)
+    """Means and score over `inside`; AUC and EER over it and the others of that column."""
+    columns = [(labels[who, c], scores[who, c]) for c, who in enumerate((inside | fake_others, inside | real_others))]
+    fake_auc, real_auc = (auc_or_nan(*column) for column in columns)
+    fake_eer, real_eer = (float("nan") if y.min() == y.max() else eer(y, p)[0] for y, p in columns)
+    fake_range, real_range = (interval_of(auc_draws(*column, how.resamples, how.seed)) for column in columns)
+    y, p = labels[inside], scores[inside]
+    score = partial_score(y, p, how.ece_bins).score
+    return Slice(
+        name=name,
+        clips=len(y),
+        p_fake=float(p[:, 0].mean()),
+        p_real=float(p[:, 1].mean()),
+        fake_auc=fake_auc,
+        real_auc=real_auc,
+        fake_eer=fake_eer,
+        real_eer=real_eer,
+        fake_range=fake_range,
+        real_range=real_range,
+        score=score,
+        score_range=NO_INTERVAL if np.isnan(score) else interval_of(score_draws(y, p, *how)),
+    )

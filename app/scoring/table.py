@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.scoring.bootstrap import Interval
+
 Cell = str | int | float | None
 
 
@@ -35,3 +37,10 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def ranged(value: float, interval: Interval) -> str:
+    """0.912 (0.88 to 0.94); without an interval the value alone."""
+    if not math.isfinite(interval.low):
+        return number(value)
+    return f"{value:.3f} ({interval.low:.2f} to {interval.high:.2f})".replace(" ", "\N{NO-BREAK SPACE}")

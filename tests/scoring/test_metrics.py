@@ -6,7 +6,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 from app.scoring.ece import ece_corrected, ece_official
 from app.scoring.floors import floors
-from app.scoring.metrics import bootstrap_interval, ece_floor, eer, official_score, partial_score
+from app.scoring.metrics import ece_floor, eer, official_score, partial_score
 from app.scoring.roc import roc_points
 
 
@@ -160,21 +160,3 @@ def test_eer_of_known_distributions():
 def test_eer_needs_both_classes():
     with pytest.raises(ValueError, match="both"):
         eer([1, 1], [0.2, 0.4])
-
-
-def test_bootstrap_agrees_with_theory_and_repeats():
-    rng = np.random.default_rng(4)
-    x = rng.normal(size=400)
-    low, high = bootstrap_interval(x, x, lambda y, p: float(p.mean()), 1000, seed=1)
-    assert high - low == approx(2 * 1.96 / np.sqrt(400), rel=0.15)
-    assert low < x.mean() < high
-    labels, scores = clips(300)
-    twice = [bootstrap_interval(labels, scores, lambda y, p: official_score(y, p).score, 50, seed=7) for _ in range(2)]
-    assert twice[0] == twice[1]
-    assert twice[0].low < official_score(labels, scores).score < twice[0].high
-
-
-def test_bootstrap_leaves_out_what_is_not_defined():
-    labels, scores = np.array([[0, 1], [0, 0]]), np.full((2, 2), 0.5)
-    assert np.isnan(bootstrap_interval(labels, scores, lambda y, p: official_score(y, p).score, 20, seed=0)).all()
-    assert np.isnan(bootstrap_interval(labels, scores, lambda y, p: 1.0, 0, seed=0)).all()

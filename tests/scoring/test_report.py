@@ -133,7 +133,8 @@ def test_names_stay_names(text):
 
 def test_every_figure_is_there_with_a_text(text):
     svgs = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
-    assert len(svgs) == 2 + 2 + 4  # training of one model, a ROC and two reliability curves a data set
+    # training of one model; a data set: ROC, DET, two reliability curves, state, attack, codec, SNR
+    assert len(svgs) == 2 + 2 * (2 + 2 + 4)
     for svg in svgs:
         element = ElementTree.fromstring(svg)
         assert element.get("role") == "img" and element.get("aria-label")

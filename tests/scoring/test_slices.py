@@ -5,6 +5,7 @@ from scipy.integrate import trapezoid
 from sklearn.metrics import roc_auc_score
 
 from app.scoring.curves import MOST_POINTS, reliability_curves, roc_curves
+from app.scoring.metrics import official_score
 from app.scoring.mistakes import worst_mistakes
 from app.scoring.slices import STATES, slice_tables
 
@@ -74,6 +75,22 @@ def test_what_is_not_defined_is_nan():
     assert np.isnan([rows["fake"].fake_auc, rows["fake"].real_auc, rows["fake"].fake_eer]).all()
     with pytest.raises(ValueError, match="codec: 3 values for 240"):
         table("codec", ["a", "b", "c"])
+
+
+def test_groups_have_intervals_and_a_score_of_their_own():
+    codec = ["opus" if i // 6 % 3 else "none" for i in range(240)]
+    (found,) = slice_tables(LABELS, SCORES, {"codec": codec}, resamples=200, seed=1)
+    for row in found.rows:
+        inside = np.array(codec) == row.name
+        assert row.score == approx(official_score(LABELS[inside], SCORES[inside]).score)
+        assert row.score_range.low < row.score < row.score_range.high + 0.02  # an ECE leans upwards
+        assert row.fake_range.low < row.fake_auc < row.fake_range.high
+        assert row.real_range.low < row.real_auc < row.real_range.high
+    none, opus = found.rows
+    assert opus.fake_range.high - opus.fake_range.low < none.fake_range.high - none.fake_range.low  # twice the clips
+    (states,) = slice_tables(LABELS, SCORES, {"state": STATE.tolist()}, resamples=50)
+    assert all(np.isnan(row.score) and np.isnan(row.score_range).all() for row in states.rows)
+    assert all(np.isfinite(row.fake_range).all() for row in states.rows)
 
 
 def test_worst_mistakes_come_first():

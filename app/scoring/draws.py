@@ -1,0 +1,81 @@
+"""Clips drawn with replacement, many times at once: the measures of every draw, for intervals.
+
+A draw is written as weights, how often each clip is in it, so that nothing is sorted twice.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from app.scoring.arrays import Array, checked
+from app.scoring.ece import ece_of_bins
+
+AT_ONCE = 1_000_000  # weights held together
+
+
+def draws_of(clips: int, resamples: int, seed: int) -> Iterator[Array]:
+    """Blocks of weights, (draws, clips) float64, `resamples` rows in all; each row sums to `clips`."""
+    rng = np.random.default_rng(seed)
+    block = max(1, AT_ONCE // max(1, clips))
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        drawn = rng.integers(0, clips, (rows, clips)) + clips * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * clips).reshape(rows, clips).astype(float)
+
+
+class DrawnColumn:
+    """One column's clips, ready for any weights. labels, scores: (clips,)."""
+
+    def __init__(self, labels: Array, scores: Array, bins: int = 10) -> None:
+        self._order = np.argsort(-scores, kind="stable")
+        self._ends = np.append(np.flatnonzero(np.diff(scores[self._order])), len(scores) - 1)
+        self._positive = labels[self._order]
+        self._square = (scores - labels) ** 2
+        edges = np.linspace(0, 1, bins + 1)
+        lower = np.eye(bins)[np.searchsorted(edges[1:-1], scores)]
+        upper = np.eye(bins)[np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, bins - 1)]
+        self._sums = np.concatenate([lower, lower * labels[:, None], lower * scores[:, None], upper], 1)
+
+    def auc(self, weights: Array) -> Array:
+        """(draws,); nan where a draw has one class only."""
+        ordered = weights[:, self._order]
+        hits = (ordered * self._positive).cumsum(1)[:, self._ends]
+        alarms = ordered.cumsum(1)[:, self._ends] - hits
+        pairs = hits[:, -1] * alarms[:, -1]
+        hits, alarms = (np.pad(values, ((0, 0), (1, 0))) for values in (hits, alarms))
+        area = (np.diff(alarms) * (hits[:, 1:] + hits[:, :-1])).sum(1) / 2
+        return np.divide(area, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+
+    def brier(self, weights: Array) -> Array:
+        """(draws,)."""
+        return weights @ self._square / weights.sum(1)
+
+    def ece(self, weights: Array) -> Array:
+        """(draws,), the contest's."""
+        means, positives, totals, counts = np.split(weights @ self._sums, 4, axis=1)
+        rows = zip(means, positives, totals, counts, strict=True)
+        return np.array([ece_of_bins(*row) for row in rows])
+
+
+def score_draws(labels: ArrayLike, scores: ArrayLike, resamples: int, seed: int, bins: int = 10) -> Array:
+    """The official score of each draw, (resamples,); nan where a draw has one class only in a column.
+
+    labels, scores: (clips, 2). The same seed and number of clips draw the same clips: two models can be compared draw
+    by draw. Raises ValueError on wrong shapes or values.
+    """
+    y, p = checked(labels, scores)
+    columns = [DrawnColumn(y[:, c], p[:, c], bins) for c in (0, 1)]
+    found = [np.empty(0)]
+    for weights in draws_of(len(y), resamples, seed):
+        area, brier, ece = np.mean([(1 - one.auc(weights), one.brier(weights), one.ece(weights)) for one in columns], 0)
+        found.append(0.5 * area + 0.25 * brier + 0.25 * ece)
+    return np.concatenate(found)
+
+
+def auc_draws(labels: Array, scores: Array, resamples: int, seed: int) -> NDArray[np.float64]:
+    """The AUC of each draw of one column, (resamples,); nan where it has one class only. labels, scores: (clips,)."""
+    if not len(labels) or labels.min() == labels.max():
+        return np.full(resamples, np.nan)
+    column = DrawnColumn(labels, scores)
+    return np.concatenate([np.empty(0), *map(column.auc, draws_of(len(labels), resamples, seed))])

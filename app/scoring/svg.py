@@ -1,0 +1,72 @@
+"""One style for all figures: SVG for one page, no pyplot, colours that follow the page.
+
+Every colour is a stand-in that becomes a CSS variable of the page, so that one
+figure is legible in light and in dark.
+"""
+
+import io
+import re
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+INK, FAINT, GRID, FAKE, REAL = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05"
+VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--grid", FAKE: "--fake", REAL: "--real"}
+COLOUR = {"fake": FAKE, "real": REAL}
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text: it can be searched, and takes the page's font
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+}
+
+
+def svg_of(draw: Callable[[Axes], None], alt: str, height: float = 3.0) -> str:
+    """The <svg> element alone, coloured by CSS variables, with its alternative text."""
+    # the salt: the same figure is the same bytes, and no two share an id
+    with mpl.rc_context({**STYLE, "svg.hashsalt": alt}):
+        figure = Figure(figsize=(3.6, height), layout="constrained", facecolor="none")
+        FigureCanvasSVG(figure)
+        ax = figure.add_subplot(facecolor="none")
+        draw(ax)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<style .*?</style>", "", text, flags=re.DOTALL)  # it would hold for the whole page
+    text = re.sub(r' id="[\w.]+_\d+"', "", text)  # axes_1 and the like: once more in every figure
+    text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
+    for colour, variable in VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1).strip()
+
+
+def plain(name: str, longest: int) -> str:
+    """A name from outside as text of a figure: printable and short."""
+    kept = "".join(sign if sign.isprintable() else "?" for sign in name)
+    kept = kept if len(kept) <= longest else f"{kept[: longest - 1]}…"
+    return kept.replace("$", r"\$")
