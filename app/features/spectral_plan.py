@@ -85,8 +85,7 @@ def mel_weights(sample_rate: int, frame: int, mels: int, mel_hz: tuple[float, fl
     would see nothing: ask for fewer mels or a longer frame.
     Source: M. Slaney, Auditory Toolbox, Interval Research 1998-010.
     """
-    low, high = _mel(np.asarray(mel_hz, dtype=np.float64))
-    edges = _hertz(np.linspace(low, high, mels + 2))[:, None]
+    edges = _edges_hz(mels, mel_hz)[:, None]
     bins = np.fft.rfftfreq(frame, 1 / sample_rate)[None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
@@ -94,6 +93,16 @@ def mel_weights(sample_rate: int, frame: int, mels: int, mel_hz: tuple[float, fl
     if not weights.any(axis=1).all():
         raise ValueError(f"{mels} mels from {mel_hz[0]:g} to {mel_hz[1]:g} Hz are too narrow for a frame of {frame}")
     return weights.astype(np.float32)
+
+
+def mel_middles_hz(mels: int, mel_hz: tuple[float, float]) -> NDArray[np.float64]:
+    """The frequency at the tip of each triangle, (mels,)."""
+    return _edges_hz(mels, mel_hz)[1:-1]
+
+
+def _edges_hz(mels: int, mel_hz: tuple[float, float]) -> NDArray[np.float64]:
+    low, high = _mel(np.asarray(mel_hz, dtype=np.float64))
+    return _hertz(np.linspace(low, high, mels + 2))
 
 
 # Slaney's scale: 15 mels up to 1 kHz, linear; above, 27 mels for each factor of 6.4

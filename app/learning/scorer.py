@@ -1,7 +1,7 @@
 """A trained model from its folder alone: recordings in, probabilities out, without a run or a stage."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +16,19 @@ from app.audio.windows import windows_of
 from app.config import Config
 from app.config.ladder import LADDER
 from app.errors import UserError
-from app.features.batches import Batch, Waves
-from app.features.frames import num_frames
+from app.features.batches import AnyBatch, Batch, Waves
+from app.features.frames import frame_and_hop, num_frames
 from app.features.front_end import front_end
 from app.features.on_cpu import features_of
+from app.features.spectral_plan import mel_middles_hz
 from app.features.writer import MEL_TYPE
 from app.learning.checkpoint import load_checkpoint
+from app.learning.explain import (
+    Explained,
+    answers_of_features,
+    answers_of_sound,
+    explained,
+)
 from app.models.registry import build
 from app.runtime.files import read_json, sha256_of
 from app.scoring.calibration import Calibration, apply_calibration
@@ -65,10 +72,32 @@ class ModelFolder:
     @torch.no_grad()
     def scores(self, windows: Iterable[Waveform]) -> Any:
         """(windows, 2): p_fake and p_real of each, calibrated; the same as infer gives of stored features."""
+        return apply_calibration(self.network(self._batch(windows)).double().numpy(), self.calibration)
+
+    def picture(self, window: Waveform) -> tuple[Any, Any]:
+        """Mel map (mels, frames) in dB and temporal features (channels, frames) of its sound, as models get them."""
+        config = self.config
+        frames = num_frames(len(window), config.sample_rate, config.extract)
+        mel, temporal = features_of(front_end(window, config), config.sample_rate, config.extract)
+        return mel[:, :frames], temporal[:, :frames]
+
+    def explained(self, window: Waveform, between: Callable[[], None] = lambda: None) -> Explained:
+        """What carried the answer to this window; as `explain.explained`."""
+        config, batch = self.config, self._batch([window])
+        rate, how = config.sample_rate, config.extract
+        mels, frames = how.mels, num_frames(len(window), rate, how)
+        if isinstance(batch, Batch):
+            return explained(answers_of_features(self.network, batch), mels, frames, how.hop_s, 8, between)
+        mel = torch.from_numpy(self.picture(window)[0])
+        frame, hop = frame_and_hop(rate, how)
+        middles = mel_middles_hz(mels, how.mel_hz)
+        sound = answers_of_sound(self.network, batch, mel, middles, rate, max(frame, 4 * hop), hop)
+        return explained(sound, mels, frames, how.hop_s, 2, between)
+
+    def _batch(self, windows: Iterable[Waveform]) -> AnyBatch:
         config, size = self.config, round(self.config.mix.window_s * self.config.sample_rate)
         make = _waves if LADDER[self.name].reads == "waves" else _features
-        batch = make([front_end(samples, config) for samples in windows], size, config)
-        return apply_calibration(self.network(batch).double().numpy(), self.calibration)
+        return make([front_end(samples, config) for samples in windows], size, config)
 
 
 def _as_here(config: Config) -> Config:

@@ -60,11 +60,11 @@ class Inputs(nn.Module):
         mask = sound.to(batch.mel.dtype)
         mel = _within_depth(batch.mel, sound)
         rows = [_transform(name, batch.temporal[:, k]) for k, name in enumerate(self.channels)]
-        temporal = torch.stack(rows, 1)
         if "rms" in self.channels:
             level = self.channels.index("rms")
-            loudness = _within_depth(temporal[:, level : level + 1], sound)[:, 0]
-            temporal[:, level] = loudness - _clip_mean(loudness, mask[:, 0])
+            loudness = _within_depth(rows[level][:, None], sound)[:, 0]
+            rows[level] = loudness - _clip_mean(loudness, mask[:, 0])
+        temporal = torch.stack(rows, 1)
         mel = mel - _clip_mean(mel.mean(1), mask[:, 0])[:, :, None]
         return mel, temporal, mask
 

@@ -1,0 +1,189 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from torch import nn
+from torch.nn import functional as F
+
+from app.features.batches import Batch, Waves
+from app.features.extract import compute
+from app.features.frames import frame_and_hop
+from app.features.spectral_plan import mel_middles_hz
+from app.learning.explain import _windows, answers_of_features, answers_of_sound, explained
+from app.learning.stripes import draw_stripes, hide_stripes
+from app.models.crnn import Crnn
+from tests.models.model_batches import CHANNELS, EXTRACT, batch_of, with_garbage
+from tests.models.wave_models import RATE
+
+HOP_S = 0.01
+MELS, FRAMES = EXTRACT.mels, 160
+
+
+@pytest.mark.parametrize(("size", "step"), [(501, 25.0), (64, 8.0), (13, 8.0), (2, 8.0), (1, 25.0), (40, 25.0)])
+def test_patches_cover_every_place_alike(size, step):
+    windows = _windows(size, step)
+    assert torch.allclose(windows.sum(0), torch.ones(size), atol=1e-6)
+    assert windows.min() >= 0 and windows.max() <= 1
+
+
+class Place(nn.Module):
+    """Reacts to the level of one place of the mel map, and in its other answer to nothing."""
+
+    def __init__(self, bands: slice, frames: slice) -> None:
+        super().__init__()
+        self.bands, self.frames = bands, frames
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        level = batch.mel[:, self.bands, self.frames].mean((1, 2)) - batch.mel.mean((1, 2))
+        return torch.stack([level / 10, torch.zeros_like(level)], 1)
+
+
+def test_the_map_shows_the_place_that_a_model_reacts_to():
+    """A tone in bands 8 to 10 from 0.6 to 0.8 s."""
+    clip = batch_of(1, frames=FRAMES)
+    clip.mel[:, 8:11, 60:80] = 40.0
+    found = explained(answers_of_features(Place(slice(8, 11), slice(60, 80)), clip), MELS, FRAMES, HOP_S)
+    fake, real = found.maps
+    inside = fake[8:11, 60:80]
+    assert inside.min() > 0.2 * fake.max() and inside.sum() > 0.7 * fake.sum()
+    far = np.ones_like(fake, bool)
+    far[4:, 60 - 10 : 80 + 10] = False
+    assert np.abs(fake[far]).max() < 0.05 * fake.max()
+    assert np.abs(real).max() < 1e-6 and np.abs(found.strip).max() == 0
+    assert found.logits[0] - found.hidden[0] > 5 * abs(found.logits[0] - found.elsewhere[0])
+
+
+class Stepwise(Place):
+    """As a tree decides: loud enough or not."""
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        return (super().forward(batch).detach() > 3.0).float()
+
+
+def test_without_gradients_patch_after_patch_is_hidden():
+    clip = batch_of(1, frames=FRAMES)
+    clip.mel[:, 8:11, 60:80] = 10.0
+    found = explained(answers_of_features(Stepwise(slice(8, 11), slice(60, 80)), clip), MELS, FRAMES, HOP_S)
+    assert found.by == "occlusion" and found.logits[0] == 1 and found.without[0] == 0
+    band, frame = np.unravel_index(found.maps[0].argmax(), found.maps[0].shape)
+    assert 7 <= band <= 11 and 50 <= frame <= 90
+    assert np.abs(found.maps[1]).max() == 0
+
+
+def test_padding_is_neither_hidden_nor_heard():
+    clip = batch_of(1, frames=200)
+    cut = with_garbage(clip, torch.tensor([FRAMES]))
+    model = trained(batch_of(8, frames=40), steps=3)
+    whole = explained(answers_of_features(model, cut), MELS, FRAMES, HOP_S)
+    alone = Batch(cut.mel[..., :FRAMES], cut.temporal[..., :FRAMES], cut.frames, cut.targets)
+    same = explained(answers_of_features(model, alone), MELS, FRAMES, HOP_S)
+    assert whole.maps.shape == (2, MELS, FRAMES) and whole.strip.shape == (2, FRAMES)
+    for a, b in zip(whole[1:], same[1:], strict=True):
+        assert a == pytest.approx(b, abs=2e-5)
+
+
+def test_credits_add_up_to_what_the_clip_adds():
+    """Of a trained network, over both of its inputs; blurring takes hardly any away."""
+    batch = clips_with_bursts(64, seed=0)[0]
+    model = trained(batch, steps=20)
+    asked = []
+    for n in range(4):
+        answer = answers_of_features(model, batch.part(n, 1))
+        found = explained(answer, MELS, FRAMES, HOP_S, between=lambda: asked.append(1))
+        total = found.maps.sum((1, 2)) + found.strip.sum(1)
+        assert total == pytest.approx(found.logits - found.without, rel=0.1, abs=0.1)
+        assert found.by == "integrated gradients" and np.abs(found.strip).sum() > 0
+        in_threes = explained(answer, MELS, FRAMES, HOP_S, together=3)
+        assert in_threes.maps == pytest.approx(found.maps, abs=1e-4)
+    assert len(asked) > 4 * 4
+
+
+def clips_with_bursts(clips: int, seed: int) -> tuple[Batch, torch.Tensor]:
+    """Noise; every second clip is fake, for a burst in bands 5 to 8 that begins anywhere. And where it begins."""
+    draw = torch.Generator().manual_seed(seed)
+    batch = batch_of(clips, frames=FRAMES, seed=seed)
+    mel = -40 + 4 * torch.randn(batch.mel.shape, generator=draw)
+    starts = torch.randint(0, FRAMES - 30, (clips,), generator=draw)
+    for n in range(0, clips, 2):
+        mel[n, 5:9, starts[n] : starts[n] + 30] += 15
+    fake = (torch.arange(clips) % 2 == 0).float()
+    return batch._replace(mel=mel, targets=torch.stack([fake, 1 - fake], 1)), starts
+
+
+def trained(batch: Batch, steps: int) -> Crnn:
+    """As `train` does it, with hidden stripes."""
+    torch.manual_seed(1)
+    rng = np.random.default_rng(0)
+    model = Crnn(MELS, CHANNELS, cnn_channels=(8, 16), rnn_hidden=8, dropout=0.0)
+    model.learn(lambda: [batch])
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        seen = hide_stripes(batch, torch.from_numpy(draw_stripes(len(batch.mel), *batch.mel.shape[1:], rng)))
+        F.binary_cross_entropy_with_logits(model(seen), batch.targets).backward()
+        optimizer.step()
+    return model.eval()
+
+
+def randomised(model: Crnn) -> Crnn:
+    """The same network with weights as they are drawn at the start; what it learnt of its inputs stays."""
+    torch.manual_seed(2)
+    other = Crnn(MELS, CHANNELS, cnn_channels=(8, 16), rnn_hidden=8, dropout=0.0)
+    other.inputs.load_state_dict(model.inputs.state_dict())
+    return other.eval()
+
+
+def test_the_map_hangs_on_what_was_learnt():
+    """The sanity check of Adebayo et al.: with random weights another map; with the learnt ones it finds the cause."""
+    model = trained(clips_with_bursts(64, seed=0)[0], steps=20)
+    unseen, starts = clips_with_bursts(16, seed=1)
+    other, alike, found_it = randomised(model), [], []
+    for n in range(0, 16, 2):
+        clip = unseen.part(n, 1)
+        learnt, random = (explained(answers_of_features(m, clip), MELS, FRAMES, HOP_S) for m in (model, other))
+        again = explained(answers_of_features(model, clip), MELS, FRAMES, HOP_S)
+        assert np.array_equal(again.maps, learnt.maps)
+        assert learnt.logits[0] > 1
+        burst = np.zeros_like(learnt.maps[0], bool)
+        burst[5:9, starts[n] : starts[n] + 30] = True
+        telling = np.maximum(learnt.maps[0], 0)
+        found_it.append(telling[burst].sum() / telling.sum())
+        alike.append(abs(spearmanr(learnt.maps[0].ravel(), random.maps[0].ravel()).statistic))
+    assert np.mean(alike) < 0.3
+    assert np.mean(found_it) > 5 * burst.mean()
+
+
+class Listens(nn.Module):
+    """Hears how loud a wave is about 1 kHz between 0.4 and 0.6 s, in dB."""
+
+    def forward(self, batch: Waves) -> torch.Tensor:
+        part = batch.wave[:, round(0.4 * RATE) : round(0.6 * RATE)]
+        power = torch.fft.rfft(part).abs().square()[:, 190:211].sum(1)  # 5 Hz a bin
+        level = 10 * power.log10() / 10
+        return torch.stack([level, -level], 1)
+
+
+def test_of_a_sound_the_same_place_is_found():
+    draw = torch.Generator().manual_seed(0)
+    at = torch.arange(RATE) / RATE
+    wave = 0.02 * torch.randn(1, RATE, generator=draw) + 0.3 * torch.sin(2 * torch.pi * 1000 * at)
+    clip = Waves(wave, torch.tensor([RATE]), torch.full((1, 2), torch.nan), False)
+    how = EXTRACT.model_copy(update={"mel_hz": (40.0, 7600.0), "mels": 64})
+    mel = compute(wave, RATE, how)[0][0]
+    frame, hop = frame_and_hop(RATE, how)
+    middles = mel_middles_hz(how.mels, how.mel_hz)
+    answer = answers_of_sound(Listens(), clip, mel, middles, RATE, frame, hop)
+    frames = mel.shape[-1]
+    with torch.no_grad():
+        untouched = answer(torch.zeros(1, how.mels, frames), torch.zeros(1, frames))
+        assert untouched.numpy() == pytest.approx(Listens()(clip).numpy(), abs=1e-4)
+    found = explained(answer, how.mels, frames, HOP_S)
+    fake, real = found.maps
+    tone = np.abs(middles - 1000).argmin()
+    place = fake[tone - 3 : tone + 4, 36:65]  # a frame is 0.064 s
+    assert place.sum() > 0.8 * np.maximum(fake, 0).sum()
+    assert np.unravel_index(fake.argmax(), fake.shape)[0] in range(tone - 1, tone + 2)
+    assert real == pytest.approx(-fake, abs=1e-5)
+    assert fake.sum() == pytest.approx(found.logits[0] - found.without[0], rel=0.05)
+    assert found.hidden[0] < found.elsewhere[0] - 1
+    assert np.abs(found.strip).max() == 0
