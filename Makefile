@@ -8,7 +8,7 @@ export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CSV PLOT CUDA VENV_DIR
 export GPU GPUS MAX_GPUS BUDGET N RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
 
 JOBS := prepare denoise mix extract train infer evaluate
-.PHONY: help demo all $(JOBS) ladder sweep seeds leaks leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
+.PHONY: help demo all $(JOBS) report ladder sweep seeds leaks leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
   test test-pins test-containers chaos fuzz profile bench bench-scaling bench-memory bench-train bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
@@ -31,7 +31,7 @@ mix: ## plan the training and validation clips: 0 to 2 voices in noise
 extract: ## render the plan and read the test; log-mel, pitch and spectral features
 train: ## baseline, then CNN + RNN; the best epoch on validation, calibrated
 infer: ## scores and submission.csv; INPUT=file, folder, list.txt or - for any recordings; PLOT=1, JSON=1, CSV=1
-evaluate: ## official score beside its floors, report/index.html; FINAL=1 looks at the test labels
+evaluate: ## official score beside its floors; report/index.html to look at and listen to; FINAL=1 looks at the test labels
 $(JOBS): has-python
 	@$(PYTHON) app/host/launch.py $@
 
@@ -43,6 +43,9 @@ sweep: has-python ## better settings for one model, within BUDGET=2h or N=20 tri
 
 seeds: has-python ## the chosen model with N=3 seeds: how much of its score is chance
 	@$(PYTHON) app/host/launch.py seeds
+
+report: has-python ## report/index.html of RUN anew, with what there is now; the test too, if it was looked at
+	@$(PYTHON) app/host/launch.py report
 
 leaks: has-python ## does a source lie in two splits; are shuffled labels learnt: exit code 2 if so
 	@$(PYTHON) app/host/launch.py --tool leaks

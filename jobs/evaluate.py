@@ -8,23 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.config import Config
 from app.errors import UserError
-from app.features.windows import by_recording
 from app.runtime.desk import Desk, at_work
-from app.runtime.files import read_json, sha256_of, write_json
-from app.runtime.job import is_complete
+from app.runtime.files import read_json, read_lines, sha256_of, write_json
 from app.runtime.run import Run, job_main
-from app.runtime.shards import rows_of
 from app.runtime.steps import step
 from jobs.chain import need
 from jobs.models import chosen_model, part_for, scored_stage, test_of, trained_models
-from jobs.reporting import report_of
+from jobs.report_tables import LOOKS
 from jobs.seeds import in_words
 from jobs.sweep_result import in_words as in_words_of_sweep
 from jobs.sweep_result import sweep_of
 from jobs.terminal import table
-from jobs.valid import read_valid
 
 VERSION = 5  # raised when the numbers or the report change
 FEW_CLIPS = 200  # below, a score is said to prove nothing
@@ -32,18 +27,25 @@ FEW_CLIPS = 200  # below, a score is said to prove nothing
 
 def evaluate(run: Run) -> None:
     """Scores the chosen model on validation and, with FINAL=1, on the test labels; writes the report."""
-    model, looks = chosen_model(run), _may_look(run)
-    planned = need(run, part_for(model, ""))
+    evaluated(run)
+
+
+def evaluated(run: Run, anew: bool = False) -> None:
+    """As `evaluate`; anew: even if it is there; with the test, if this model's score on it is known already."""
+    model = chosen_model(run)
+    need(run, part_for(model, ""))
+    looked = _looked(run, model)
+    looks = (anew and looked and _answers_lie_there(run)) or _may_look(run)
     path, basis = run.folder / "report" / "index.html", _basis(run, model, looks)
     metrics = read_json(run.folder / "metrics.json")
-    if metrics and metrics.get("basis") == basis and path.exists():
+    if metrics and metrics.get("basis") == basis and path.exists() and not anew:
         print(f"evaluate  done already  ({run.folder / 'metrics.json'})", file=sys.stderr)
     else:
         desk = Desk(run, path.parent, "evaluate", "evaluate")
-        desk.status.update(total=1, unit="reports")
+        desk.status.update(unit="clips")
         with at_work(desk):
-            metrics = _evaluate(run, model, planned, looks, path, basis)
-            desk.status.update(done=1)
+            metrics = _evaluate(run, model, looks, looks and not looked, desk)
+            write_json(run.folder / "metrics.json", metrics := {**metrics, "basis": basis})
             desk.say(f"done: {path}")
     _show(metrics)
     print(f"evaluate  report: {path}", file=sys.stderr)
@@ -52,19 +54,41 @@ def evaluate(run: Run) -> None:
         print(f"evaluate  submission: {run.folder / 'submission.csv'}", file=sys.stderr)
 
 
-def _evaluate(
-    run: Run, model: dict[str, Any], planned: Path, looks: bool, path: Path, basis: dict[str, Any]
-) -> dict[str, Any]:
-    from app.corpora.recordings import tested_folder
-    from app.scoring.report import write_report
+def _looked(run: Run, model: dict[str, Any]) -> bool:
+    """Whether this model's score on this test is known already."""
+    path, corpus = run.runs / LOOKS, (run.corpus() or {}).get("test")
+    looks = read_lines(path) if path.exists() else ()
+    return any(look["weights_sha256"] == model["weights_sha256"] and look["corpus"] == corpus for look in looks)
 
-    notes, evaluations = [], _validation(run, model, planned)
+
+def _evaluate(run: Run, model: dict[str, Any], looks: bool, is_new: bool, desk: Desk) -> dict[str, Any]:
+    """Scores, and the report; is_new: this look at the test is to be logged."""
+    from jobs.reporting import write_report_of
+
+    with step("load libraries"):
+        from jobs.scored import prior_of, test_scores_of, validation_of
+
+    scored = validation_of(run, model)
+    prior = prior_of(scored[-1])  # calibrate
     if looks:
-        evaluations.insert(0, _test(run, model, planned))
+        scored.insert(0, test_scores_of(run, model))
+    evaluations = [_evaluation(run, one, model, prior) for one in scored]
+    if is_new:
         _log_look(run, model, evaluations[0])
-    elif _answers_lie_there(run):
+    notes = _notes(run, model, evaluations, looks)
+    write_report_of(run, model, scored, evaluations, notes, desk)
+    data = [_line(e) for e in evaluations]
+    return {"run": run.name, "model": model["name"], "data": data, "notes": notes}
+
+
+def _notes(run: Run, model: dict[str, Any], evaluations: list[Any], looks: bool) -> list[str]:
+    """What is to be known of the numbers."""
+    from app.corpora.recordings import tested_folder
+
+    notes = []
+    if not looks and _answers_lie_there(run):
         notes.append("Validation only: the test labels were not looked at (FINAL=1 does, and each look is logged).")
-    else:
+    elif not looks:
         where = tested_folder(run.data, run.config)
         missing = f"there is no {where / run.config.test.labels}" if run.config.test.labels else "test.labels is null"
         notes.append(f"Validation only: this corpus has no test labels ({missing}).")
@@ -81,11 +105,7 @@ def _evaluate(
         notes.append(f"{in_words(spread).capitalize()}.")
     if swept := sweep_of(run, Path(model["folder"])):
         notes.append(f"By a sweep: {in_words_of_sweep(swept)}.")
-    with step("report"):
-        write_report(path, report_of(run, model, evaluations, notes))
-    metrics = {"run": run.name, "model": model["name"], "basis": basis, "data": [_line(e) for e in evaluations]}
-    write_json(run.folder / "metrics.json", {**metrics, "notes": notes})
-    return {**metrics, "notes": notes}
+    return notes
 
 
 def _may_look(run: Run) -> bool:
@@ -124,105 +144,19 @@ def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
     }
 
 
-def _validation(run: Run, model: dict[str, Any], planned: Path) -> list[Any]:
-    """Both halves: *select* chose epoch and model, *calibrate* fitted the calibration; neither saw training."""
-    from app.scoring.calibration import NONE, Calibration, apply_calibration
-
-    found = []
-    for split, (facts, logits) in _halves(model, planned).items():
-        found.append(
-            _evaluation(
-                run.config,
-                split,
-                [row["id"] for row in facts],
-                [[row["fake"], row["real"]] for row in facts],
-                apply_calibration(logits, Calibration.from_json(model["calibration"])),
-                apply_calibration(logits, NONE),
-                {"voices": [_voices(row["state"]) for row in facts]}
-                | {key: [row[key] for row in facts] for key in ("state", "attack", "language")},
-                model,
-                planned,
-            )
-        )
-    return found
-
-
-def _halves(model: dict[str, Any], planned: Path) -> dict[str, tuple[list[dict[str, Any]], Any]]:
-    return read_valid(Path(model["folder"]) / "valid.csv", {row["id"]: row for row in rows_of(planned)})
-
-
-def _prior(model: dict[str, Any], planned: Path) -> float:
-    """Of a single voice to be real, where the model was calibrated."""
-    from app.scoring.detection import real_share
-
-    rows, _ = _halves(model, planned)["calibrate"]
-    return real_share([[row["fake"], row["real"]] for row in rows], [row["state"] for row in rows])
-
-
-def _test(run: Run, model: dict[str, Any], planned: Path) -> Any:
-    """The test set, from scores/NAME.csv and the corpus' labels; every labelled clip must have a score."""
-    from app.corpora.recordings import answers_of
-
-    features = need(run, part_for(model, "test"))
-    scored = scored_stage(run, model, features)
-    if not is_complete(scored):
-        raise UserError(
-            f"run {run.name}: {model['name']} has no scores of the test ({scored})", "run `make infer` first"
-        )
-    scores = by_recording(rows_of(scored))
-    for row in rows_of(features, "failed"):
-        scores[row["id"]] = tuple(model["prevalence"])
-    rows = answers_of(run.data, run.config) or []
-    missing = [row["id"] for row in rows if row["id"] not in scores]
-    if missing:
-        raise UserError(
-            f"{run.data}: {len(missing)} labelled test clips have no score ({missing[0]}, ...)",
-            "run `make infer` again",
-        )
-    details = {
-        key: [row.get(key) for row in rows] for key in ("state", "attack", "language", "room", "codec", "snr_db")
-    }
-    details = {"voices": [_voices(row.get("state")) for row in rows], **details}
-    ids = [row["id"] for row in rows]
-    values = [scores[id] for id in ids]
-    targets = [[row["fake"], row["real"]] for row in rows]
-    kept = {k: v for k, v in details.items() if any(v)}
-    return _evaluation(run.config, "test", ids, targets, values, None, kept, model, planned)
-
-
-def _voices(state: Any) -> int | None:
-    """In a clip, by its state: none, real, fake+fake, ..."""
-    return {"": None, "none": 0}.get(state or "", len(str(state).replace("_", "+").split("+")))
-
-
-def _evaluation(
-    config: Config,
-    name: str,
-    ids: list[str],
-    labels: Any,
-    scores: Any,
-    uncalibrated: Any,
-    details: dict[str, list[Any]],
-    model: dict[str, Any],
-    planned: Path,
-) -> Any:
+def _evaluation(run: Run, scored: Any, model: dict[str, Any], prior: float) -> Any:
     from app.scoring.decisions import from_json
     from app.scoring.evaluation import evaluate_scores
 
-    how = config.evaluate
+    how = run.config.evaluate
     with step("score"):
         return evaluate_scores(
-            name,
-            ids,
-            labels,
-            scores,
-            uncalibrated=uncalibrated,
-            details=details,
+            scored,
             thresholds=from_json(model["thresholds"]),
-            prior=_prior(model, planned),
+            prior=prior,
             bins=how.ece_bins,
             resamples=how.bootstrap,
-            seed=config.seed,
+            seed=run.config.seed,
         )
 
 
@@ -238,7 +172,7 @@ def _log_look(run: Run, model: dict[str, Any], evaluation: Any) -> None:
         "weights_sha256": model["weights_sha256"],
         "score": evaluation.score.score,
     }
-    with (run.runs / "test_looks.jsonl").open("a", encoding="utf-8") as file:
+    with (run.runs / LOOKS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(look) + "\n")
 
 

@@ -46,16 +46,18 @@ def main() -> None:
         show(found)
 
 
-def entries_under(runs: Path, run: str | None = None, only: Sequence[Path] | None = None) -> list[Entry]:
+def entries_under(
+    runs: Path, run: str | None = None, only: Sequence[Path] | None = None, says: bool = True
+) -> list[Entry]:
     """Every model that is done, by plan of its validation clips, the largest first; within one the best first.
 
-    only: of these folders, which are then compared with the best of them.
+    only: of these folders, which are then compared with the best of them. says: which it must leave out.
     """
     paths = sorted(runs.glob(f"{run or '*'}/models/*/model.json"))
     folders = [path.parent for path in paths if not path.parent.is_symlink() and (only is None or path.parent in only)]
     found = [_entry(folder) for folder in folders]
     known = [entry for entry in found if entry]
-    for left in [str(folder) for folder, entry in zip(folders, found, strict=True) if not entry]:
+    for left in [str(folder) for folder, entry in zip(folders, found, strict=True) if says and not entry]:
         print(f"leaderboard  {left}: from an older Moksori, it does not tell enough; train it anew", file=sys.stderr)
     sizes = {entry["plan"]: sum(other["plan"] == entry["plan"] for other in known) for entry in known}
     known.sort(key=lambda entry: (-sizes[entry["plan"]], entry["plan"], entry["score"]))
@@ -85,32 +87,37 @@ def differences(entry: Entry, best: Entry) -> dict[str, Any]:
 
 
 def _entry(folder: Path) -> Entry | None:
-    told = read_json(folder / "model.json") or {}
-    if not {"plan", "parameters"} <= told.keys() or told["name"] not in LADDER:
+    ready = read_json(folder / "model.json") or {}
+    if not {"plan", "parameters"} <= ready.keys() or ready["name"] not in LADDER:
         return None
-    select, speed = told["select"], read_json(folder / "speed.json") or {}
+    select, speed = ready["select"], read_json(folder / "speed.json") or {}
     return {
         "run": folder.parents[1].name,
-        "model": told["name"],
+        "model": ready["name"],
         "folder": str(folder),
-        "plan": told["plan"],
-        "clips": told["trust"]["clips"],
+        "plan": ready["plan"],
+        "clips": ready["trust"]["clips"],
         "score": select["select_score"],
         "auc": select["select_auc"],
         "brier": select["select_brier"],
         "ece": select["select_ece"],
-        "parameters": told["parameters"],
-        "epochs": told["epochs"],
+        "parameters": ready["parameters"],
+        "epochs": ready["epochs"],
         "seconds": round(training_seconds(folder), 1),
         "clips_per_s": speed.get("clips_per_s"),
-        "device": told["device"],
-        "config": told["config"],
+        "device": ready["device"],
+        "config": ready["config"],
     }
 
 
-def _row(place: int, entry: Entry) -> dict[str, Any]:
-    changed = [f"{key} {_brief(mine)}" for key, (mine, _) in entry["differs"].items()]
+def told(differs: dict[str, Any]) -> str:
+    """The first few of `differences`, in words."""
+    changed = [f"{key} {_brief(mine)}" for key, (mine, _) in differs.items()]
     more = f", and {len(changed) - DIFFERENCES} more" if len(changed) > DIFFERENCES else ""
+    return ", ".join(changed[:DIFFERENCES]) + more
+
+
+def _row(place: int, entry: Entry) -> dict[str, Any]:
     return {
         "": place,
         "run": entry["run"],
@@ -122,7 +129,7 @@ def _row(place: int, entry: Entry) -> dict[str, Any]:
         "numbers learnt": f"{entry['parameters']:,}" if entry["parameters"] else "trees",
         "trained in": span(entry["seconds"]),
         "clips/s": f"{entry['clips_per_s']:.0f} {entry['device']}" if entry["clips_per_s"] else "",
-        "other than the best": ", ".join(changed[:DIFFERENCES]) + more,
+        "other than the best": told(entry["differs"]),
     }
 
 

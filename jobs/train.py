@@ -194,6 +194,7 @@ def _finish(
     from app.scoring.calibration import apply_calibration, calibrated_logits, choose_calibration
     from app.scoring.decisions import thresholds_of
     from app.scoring.evaluation import evaluate_scores
+    from app.scoring.scored import Scored
     from app.scoring.suspicion import too_good
 
     folder, room = desk.folder, AtOnce(clips_for(model, batch_clips, device), say=desk.say)
@@ -206,8 +207,8 @@ def _finish(
     fitted = choose_calibration(logits["calibrate"], targets_of(splits["calibrate"]), desk.run_.config.seed)
     answers = apply_calibration(logits["select"], fitted)
     thresholds = thresholds_of(targets_of(splits["calibrate"]), apply_calibration(logits["calibrate"], fitted))
-    tried = evaluate_scores("select", [row.id for row in splits["select"].rows], targets_of(splits["select"]), answers,
-                            resamples=0)  # fmt: skip
+    unseen = Scored("select", [row.id for row in splits["select"].rows], targets_of(splits["select"]), answers)
+    tried = evaluate_scores(unseen, resamples=0)
     ids = {split: [row.id for row in data.rows] for split, data in splits.items()}
     write_valid(folder / "valid.csv", ids, logits)
     write_json(folder / "calibration.json", {**fitted.as_json(), "clips": len(splits["calibrate"])})

@@ -301,6 +301,8 @@ class EvaluateConfig(Section):
     final: bool = False  # look at the test labels; each look is logged
     ece_bins: Annotated[int, Field(ge=2, le=100)] = 10
     bootstrap: Annotated[int, Field(ge=0, le=10000)] = 500  # resamples behind every interval
+    shown: Annotated[int, Field(ge=0, le=100)] = 5  # clips of each kind, mistakes and doubts, of test and validation
+    explain_s: Annotated[float, Field(ge=0)] = 120.0  # for what carried the answers; the other clips do without
 
 
 class RuntimeConfig(Section):

@@ -194,7 +194,7 @@ def _do_not_come_back():
     job, run_is_said = os.environ.get("JOB") or "all", os.environ.get("RUN") or os.environ.get("CONFIG")
     for name in names:
         meant = job == "all" or name.endswith(("-" + job, "-all"))
-        ours = [name_of(one) for one in (*SERVICES, "ladder", "sweep", "seeds", "all")]
+        ours = [name_of(one) for one in (*SERVICES, "report", "ladder", "sweep", "seeds", "all")]
         if meant and (name in ours or not run_is_said):
             asked("update", "--restart", "no", name)
 

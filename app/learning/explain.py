@@ -10,7 +10,7 @@ Visualizing and understanding convolutional networks, ECCV 2014. That a map must
 et al., Sanity checks for saliency maps, NeurIPS 2018, of which the tests hold one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,12 +92,14 @@ def explained(
     mels: int,
     frames: int,
     hop_s: float,
+    yes: Sequence[bool] | None = None,
     together: int = 8,
     between: Callable[[], None] = lambda: None,
 ) -> Explained:
     """The map of one clip, and a test of it.
 
-    together: hidden clips that are answered at once; between: called as it goes, and may raise to leave.
+    yes: which answers were that there is such a voice; None: by the logits. together: hidden clips that are answered
+    at once; between: called as it goes, and may raise to leave.
     """
     seen, heard = torch.zeros(2, mels, frames), torch.zeros(2, frames)
     seen[1], heard[1] = 1, 1
@@ -108,7 +110,8 @@ def explained(
     else:
         blur = (0, SMOOTH_BANDS * mels, SMOOTH_S / hop_s)
         credits = torch.from_numpy(gaussian_filter(credits[0].numpy(), blur)), credits[1]
-    probes = [_tenth(one, toward) for one, toward in zip(credits[0], whole, strict=True)]
+    told = [bool(logit >= 0) for logit in whole] if yes is None else yes
+    probes = [_tenth(one, way) for one, way in zip(credits[0], told, strict=True)]
     shapes = probes + [_rolled(one, n) for one in probes for n in range(1, ROLLS + 1)]
     after = _logits(answer, ((shape, torch.zeros(frames)) for shape in shapes), together, between)
     rolled = after[2:].unflatten(0, (2, ROLLS)).mean(1)
@@ -188,9 +191,9 @@ def _logits(
     return torch.cat(found)
 
 
-def _tenth(one: Tensor, logit: Tensor) -> Tensor:
+def _tenth(one: Tensor, yes: bool) -> Tensor:
     """(mels, frames) of 0 and 1: what spoke most for the answer that was given, yes or no."""
-    toward = one if logit >= 0 else -one
+    toward = one if yes else -one
     return (toward >= toward.flatten().quantile(1 - TELLING)).float()
 
 

@@ -84,15 +84,15 @@ class ModelFolder:
     def explained(self, window: Waveform, between: Callable[[], None] = lambda: None) -> Explained:
         """What carried the answer to this window; as `explain.explained`."""
         config, batch = self.config, self._batch([window])
-        rate, how = config.sample_rate, config.extract
+        rate, how, yes = config.sample_rate, config.extract, (self.scores([window])[0] >= 0.5).tolist()
         mels, frames = how.mels, num_frames(len(window), rate, how)
         if isinstance(batch, Batch):
-            return explained(answers_of_features(self.network, batch), mels, frames, how.hop_s, 8, between)
+            return explained(answers_of_features(self.network, batch), mels, frames, how.hop_s, yes, 8, between)
         mel = torch.from_numpy(self.picture(window)[0])
         frame, hop = frame_and_hop(rate, how)
         middles = mel_middles_hz(mels, how.mel_hz)
         sound = answers_of_sound(self.network, batch, mel, middles, rate, max(frame, 4 * hop), hop)
-        return explained(sound, mels, frames, how.hop_s, 2, between)
+        return explained(sound, mels, frames, how.hop_s, yes, 2, between)
 
     def _batch(self, windows: Iterable[Waveform]) -> AnyBatch:
         config, size = self.config, round(self.config.mix.window_s * self.config.sample_rate)

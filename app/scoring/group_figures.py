@@ -32,8 +32,13 @@ def groups_figure(rows: Sequence[Slice], alt: str) -> str:
     return svg_of(draw, alt, height=1.15 + 0.32 * len(rows))
 
 
-def bars_figure(rows: Sequence[tuple[str, float]], what: str, alt: str, ordered: bool = False) -> str:
-    """Counts by name, as lying bars, or standing ones close together where the names are an ordered scale."""
+def bars_figure(
+    rows: Sequence[tuple[str, float]], what: str, alt: str, begin: float = 0.0, ordered: bool = False
+) -> str:
+    """Counts by name, as lying bars, or standing ones close together where the names are an ordered scale.
+
+    begin: where the lying ones begin.
+    """
 
     def draw(ax: Axes) -> None:
         names, counts = [plain(name, 18) for name, _ in rows], [count for _, count in rows]
@@ -45,7 +50,9 @@ def bars_figure(rows: Sequence[tuple[str, float]], what: str, alt: str, ordered:
             ax.set(xlabel=what, ylabel="clips")
             ax.grid(axis="x", visible=False)
         else:
-            ax.barh(places, counts, height=0.7, color=REAL, alpha=0.75, linewidth=0)
+            ax.barh(
+                places, [count - begin for count in counts], left=begin, height=0.7, color=REAL, alpha=0.75, linewidth=0
+            )
             ax.set_yticks(places, names, parse_math=False)
             ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=what)
             ax.grid(axis="y", visible=False)

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.runtime.files import replacing
+from app.scoring.data_parts import mixed_panels, shortcut_panels
 from app.scoring.evaluation import Evaluation
 from app.scoring.page import page
 from app.scoring.report_parts import (
     Training,
+    clip_groups,
     curve_panels,
     decision_table,
     single_table,
@@ -16,6 +18,7 @@ from app.scoring.report_parts import (
     terms_table,
     training_panels,
 )
+from app.scoring.shown import ShownClip
 from app.scoring.table import Table
 
 
@@ -49,12 +52,20 @@ class Report:
     when: str
     evaluations: Sequence[Evaluation] = ()
     notes: Sequence[str] = ()
+    others: Table | None = None  # trainings on the same validation clips
+    other_scores: Sequence[float] = ()  # theirs on select
+    looks: Table | None = None  # at this test
+    clips: Sequence[ShownClip] = ()
+    clip_notes: Sequence[str] = ()
     models: Sequence[ModelRow] = ()
     training: Training = field(default_factory=dict)
     audit: Sequence[str] = ()
+    shortcuts: Sequence[tuple[str, float]] = ()  # plain fact, AUC with which it tells the label
     audit_table: Table | None = None
     splits: Table | None = None
+    groups: Sequence[Table] = ()  # recordings by attack, by language
     mix: Table | None = None
+    mixed: Mapping[str, Sequence[object]] = field(default_factory=dict)  # detail of validation clips -> a value a clip
     jobs: Sequence[JobRow] = ()
     commands: Sequence[str] = ()
     config_yaml: str = ""
@@ -79,4 +90,7 @@ def render(report: Report) -> str:
         terms=terms_table(report.evaluations),
         decisions=decision_table(report.evaluations),
         single=single_table(report.evaluations),
+        shortcuts=shortcut_panels(report.shortcuts),
+        mixed=mixed_panels(report.mixed),
+        clips=clip_groups(report.clips),
     )

@@ -8,14 +8,16 @@ from markupsafe import Markup
 from app.scoring.evaluation import Evaluation
 from app.scoring.figures import det_figure, reliability_figure, roc_figure, training_figure
 from app.scoring.group_figures import groups_figure
+from app.scoring.scored import DOUBT, MISTAKE
+from app.scoring.shown import Panel, ShownClip
 from app.scoring.slices import SliceTable
 from app.scoring.table import Cell, Table, number, ranged
 
 # model -> epochs, each with epoch, train_loss, select_loss, select_score, select_auc
 Training = Mapping[str, Sequence[Mapping[str, float | None]]]
 LOSSES = {"train_loss": "loss, training", "select_loss": "loss, select"}
-Panel = tuple[str, Markup]  # caption, and an SVG of ours: of text from outside it holds the escaped alt alone
 TITLES = {"snr_db": "SNR, dB", "voices": "number of voices"}
+TITLES_OF_CLIPS = {MISTAKE: "Worst mistakes", DOUBT: "Most doubtful"}
 SCORES = {"select_auc": "AUC, select", "select_score": "score, select"}
 
 
@@ -98,10 +100,11 @@ def slice_parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[tuple
 
 
 def _slice_panel(name: str, table: SliceTable) -> Panel:
+    drawn = [s for s in table.rows if math.isfinite(s.fake_auc) or math.isfinite(s.real_auc)]
     alt = f"AUC by {TITLES.get(table.column, table.column)} on {name}, with 95 % intervals: " + "; ".join(
-        f"{s.name} fake {number(s.fake_auc)}, real {number(s.real_auc)}" for s in table.rows
+        f"{s.name} fake {number(s.fake_auc)}, real {number(s.real_auc)}" for s in drawn
     )
-    return f"AUC by {TITLES.get(table.column, table.column)}", Markup(groups_figure(table.rows, alt))
+    return f"AUC by {TITLES.get(table.column, table.column)}", Markup(groups_figure(drawn, alt))
 
 
 def _slice_cells(table: SliceTable) -> Table:
@@ -149,3 +152,14 @@ def curve_panels(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[Pane
         if panels:
             groups.append((e.name, panels))
     return groups
+
+
+def clip_groups(clips: Sequence[ShownClip]) -> list[tuple[str, list[tuple[str, list[ShownClip]]]]]:
+    """Data set -> its worst mistakes, then its most doubtful clips, in the order given."""
+    names = dict.fromkeys(clip.picked.data for clip in clips)
+    found = []
+    for name in names:
+        mine = [clip for clip in clips if clip.picked.data == name]
+        kinds = [(TITLES_OF_CLIPS[why], [clip for clip in mine if clip.picked.why == why]) for why in TITLES_OF_CLIPS]
+        found.append((name, [(title, some) for title, some in kinds if some]))
+    return found

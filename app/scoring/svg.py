@@ -39,19 +39,28 @@ STYLE: Any = {
     "ytick.major.size": 0,
     "legend.frameon": False,
     "legend.fontsize": 9.5,
+    "image.composite_image": False,  # several would be drawn as one, in fewer dots
     "lines.linewidth": 1.8,
     "lines.solid_capstyle": "round",
 }
 
 
 def svg_of(draw: Callable[[Axes], None], alt: str, height: float = 3.0) -> str:
-    """The <svg> element alone, coloured by CSS variables, with its alternative text."""
+    """As `figure_svg`, of a figure with one pair of axes."""
+
+    def on_its_axes(figure: Figure) -> None:
+        draw(figure.add_subplot(facecolor="none"))
+
+    return figure_svg(on_its_axes, alt, height)
+
+
+def figure_svg(draw: Callable[[Figure], None], alt: str, height: float = 3.0) -> str:
+    """The <svg> element alone, coloured by CSS variables, with its alternative text. height: in inches of 3.6 wide."""
     # the salt: the same figure is the same bytes, and no two share an id
     with mpl.rc_context({**STYLE, "svg.hashsalt": alt}):
         figure = Figure(figsize=(3.6, height), layout="constrained", facecolor="none")
         FigureCanvasSVG(figure)
-        ax = figure.add_subplot(facecolor="none")
-        draw(ax)
+        draw(figure)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
     text = stream.getvalue()
@@ -68,5 +77,4 @@ def svg_of(draw: Callable[[Axes], None], alt: str, height: float = 3.0) -> str:
 def plain(name: str, longest: int) -> str:
     """A name from outside as text of a figure: printable and short."""
     kept = "".join(sign if sign.isprintable() else "?" for sign in name)
-    kept = kept if len(kept) <= longest else f"{kept[: longest - 1]}…"
-    return kept.replace("$", r"\$")
+    return kept if len(kept) <= longest else f"{kept[: longest - 1]}…"

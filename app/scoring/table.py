@@ -1,8 +1,9 @@
 """A table of the report, and how its cells are written."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.scoring.bootstrap import Interval
 
@@ -18,6 +19,11 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     note: str = ""
     quiet: Sequence[int] = ()  # rows to print faint
+
+
+def as_table(title: str, rows: Sequence[Mapping[str, Any]], note: str = "") -> Table | None:
+    """Of rows that have the same keys, which become the columns; None without rows."""
+    return Table(title, list(rows[0]), [list(row.values()) for row in rows], note) if rows else None
 
 
 def number(value: Cell, digits: int = 3) -> str:

@@ -141,7 +141,7 @@ def test_whatever_has_torch_is_given_gpus_where_there_are_some(kim):
     services = json.loads(done.stdout[done.stdout.index("{") :])["services"]
     assert services, done.stdout
     for name, service in services.items():
-        needs = not service["image"].startswith("moksori-prep:") and name not in ("evaluate", "tensorboard")
+        needs = not service["image"].startswith("moksori-prep:") and name not in ("evaluate", "report", "tensorboard")
         assert ("devices" in json.dumps(service.get("deploy", {}))) is needs, name
 
 

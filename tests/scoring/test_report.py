@@ -10,6 +10,8 @@ import pytest
 from app.scoring.decisions import thresholds_of
 from app.scoring.evaluation import evaluate_scores
 from app.scoring.report import JobRow, ModelRow, Report, render, write_report
+from app.scoring.scored import DOUBT, MISTAKE, Picked, Scored
+from app.scoring.shown import Credits, Picture, ShownClip, credit_panels, credit_sentences, spectrogram_panel
 from app.scoring.slices import STATES
 from app.scoring.table import Table, duration, number
 
@@ -63,10 +65,19 @@ def evaluation(name: str = "test", n: int = 120, seed: int = 0):
     }
     sigmoid = [1 / (1 + np.exp(-logits * scale)) for scale in (1, 3)]
     clips = [f"{HOSTILE}{i}" for i in range(n)]
-    return evaluate_scores(
-        name, clips, labels, sigmoid[0], uncalibrated=sigmoid[1], details=details, resamples=40,
-        thresholds=thresholds_of(labels, sigmoid[0]),
-    )  # fmt: skip
+    scored = Scored(name, clips, labels, sigmoid[0], sigmoid[1], details)
+    return evaluate_scores(scored, resamples=40, thresholds=thresholds_of(labels, sigmoid[0]))
+
+
+def shown() -> ShownClip:
+    picked = Picked("test", MISTAKE, HOSTILE, 1, 0, 0.12, 0.91, {"attack": HOSTILE, "snr_db": 12.5, "voices": 1})
+    rng = np.random.default_rng(0)
+    f0 = np.where(rng.random(101) > 0.5, 180.0, 0.0).astype(np.float32)
+    picture = Picture(rng.normal(-40, 9, (16, 101)).astype(np.float32), f0, 0.01, np.linspace(50, 7000, 16).tolist())
+    maps, strip = rng.normal(0, 1, (2, 16, 101)).astype(np.float32), rng.normal(0, 1, (2, 101)).astype(np.float32)
+    credits = Credits("integrated gradients", maps, strip, [0.4, 0.5], [0.11, 0.92])
+    panels = [spectrogram_panel(picked, picture), *credit_panels(picked, picture, credits)]
+    return ShownClip(picked, HOSTILE, panels, credit_sentences(picked, credits), "data:audio/flac;base64,AAAA")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +104,14 @@ def full() -> Report:
         training={f"crnn {HOSTILE}": epochs, "pooled_logistic": []},
         audit=("Length alone predicts the label: AUC 0.91.",),
         audit_table=Table("Shortcuts", ("what", "AUC"), (("length", 0.91), ("level", float("nan")))),
+        shortcuts=(("length", 0.91), (HOSTILE, 0.6), ("level", float("nan"))),
+        groups=(Table("Recordings by attack", (HOSTILE, "train"), ((HOSTILE, 12),)),),
+        mixed={"state": ["real_fake", "none", "real"], "snr_db": [3.0, None, 28.0], "codec": [HOSTILE, "opus", "none"]},
+        others=Table("Others", ("run", "score on select"), ((HOSTILE, 0.2),)),
+        other_scores=(0.2,),
+        looks=Table("Looks at this test", ("when", "run"), (("2026-01-01", HOSTILE),)),
+        clips=(shown(), ShownClip(replace(shown().picked, why=DOUBT), sentences=[f"No sound here: {HOSTILE}."])),
+        clip_notes=(f"1 of these clips was not explained: {HOSTILE}.",),
         splits=Table("Splits", ("split", "clips", "speakers"), (("train", 38800, 12), ("select", 800, None))),
         mix=Table("Mix", ("state", "clips", "SNR, dB"), (("none", 120, "0 to 30"),), note="drawn by mix.states"),
         jobs=(JobRow("prepare", 1200, 3, 12.0, 310.2), JobRow("train", None, None, None, None)),
@@ -110,10 +129,11 @@ def text(full) -> str:
 def test_the_page_is_whole_and_self_contained(text):
     page = Page(text)
     assert page.tags[0][0] == "html" and page.tags[0][1]["lang"] == "en"
-    assert page.loads and all(target.startswith("#") for target in page.loads)
+    assert page.loads and all(target.startswith(("#", "data:")) for target in page.loads)
+    assert sum(target.startswith("data:audio/flac") for target in page.loads) == 1
     assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.tags}
     assert "@import" not in page.words and "url(" not in page.words
-    assert {link[1:] for link in page.loads} <= set(page.ids)  # every link has its target
+    assert {link[1:] for link in page.loads if link[0] == "#"} <= set(page.ids)  # every link has its target
     assert len(page.ids) == len(set(page.ids))
 
 
@@ -128,13 +148,13 @@ def test_names_stay_names(text):
     words = Page(text).words
     assert f"demo {HOSTILE}" in words
     assert f"note: {HOSTILE}" in words
-    assert f"{HOSTILE}0" in words or re.search(re.escape(HOSTILE) + r"\d+", words)  # a clip among the mistakes
+    assert words.count(HOSTILE) > 20
 
 
 def test_every_figure_is_there_with_a_text(text):
     svgs = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
-    # training of one model; a data set: ROC, DET, two reliability curves, state, attack, codec, SNR
-    assert len(svgs) == 2 + 2 * (2 + 2 + 4)
+    # training of one model; a data set: ROC, DET, two reliability curves, state, attack, codec, SNR; data; a clip
+    assert len(svgs) == 2 + 2 * (2 + 2 + 4) + 1 + 3 + 3
     for svg in svgs:
         element = ElementTree.fromstring(svg)
         assert element.get("role") == "img" and element.get("aria-label")
@@ -173,7 +193,24 @@ def test_the_same_report_is_the_same_bytes(full, text):
     assert render(full) == text
 
 
+def test_a_clip_says_what_is_right_and_what_hiding_does(text):
+    words = Page(text).words
+    assert "wrong: there is a fake voice" in words and "wrong: there is no real voice" in words
+    assert f"attack {HOSTILE}, SNR 12.5 dB, {HOSTILE}" in words
+    assert "that spoke most against a fake voice, p_fake goes from 0.120 to 0.400" in words
+    assert "that spoke most for a real voice, p_real goes from 0.910 to 0.500" in words
+    assert "elsewhere, to 0.110" in words and f"No sound here: {HOSTILE}." in words
+
+
 EMPTY = {
+    "shortcuts": (),
+    "groups": (),
+    "mixed": {},
+    "others": None,
+    "other_scores": (),
+    "looks": None,
+    "clips": (),
+    "clip_notes": (),
     "evaluations": (),
     "notes": (),
     "models": (),
@@ -194,7 +231,7 @@ def test_a_missing_part_leaves_the_page_whole(full, part):
     first = replace(full.evaluations[0], rocs=(), before=(), after=full.evaluations[0].after[:1])  # quick to draw
     full = replace(full, evaluations=(first,), training={"crnn": ()})
     page = Page(render(replace(full, **{part: EMPTY[part]})))
-    assert {link[1:] for link in page.loads} <= set(page.ids)
+    assert {link[1:] for link in page.loads if link[0] == "#"} <= set(page.ids)
 
 
 def test_an_empty_report_says_so():
@@ -204,7 +241,7 @@ def test_an_empty_report_says_so():
 
 
 def test_one_class_is_a_dash_and_not_nan():
-    e = evaluate_scores("real only", ["a", "b"], [[0, 1], [0, 1]], [[0.2, 0.8], [0.1, 0.6]], resamples=5)
+    e = evaluate_scores(Scored("real only", ["a", "b"], [[0, 1], [0, 1]], [[0.2, 0.8], [0.1, 0.6]]), resamples=5)
     words = Page(render(Report(run="r", when="w", evaluations=(e,)))).words
     assert "one class only" in words and "nan" not in words
 

@@ -6,7 +6,6 @@ from sklearn.metrics import roc_auc_score
 
 from app.scoring.curves import MOST_POINTS, reliability_curves, roc_curves
 from app.scoring.metrics import official_score
-from app.scoring.mistakes import worst_mistakes
 from app.scoring.slices import STATES, slice_tables
 
 RNG = np.random.default_rng(0)
@@ -91,14 +90,6 @@ def test_groups_have_intervals_and_a_score_of_their_own():
     (states,) = slice_tables(LABELS, SCORES, {"state": STATE.tolist()}, resamples=50)
     assert all(np.isnan(row.score) and np.isnan(row.score_range).all() for row in states.rows)
     assert all(np.isfinite(row.fake_range).all() for row in states.rows)
-
-
-def test_worst_mistakes_come_first():
-    labels, scores = [[0, 1], [1, 0], [1, 1], [0, 0]], [[0.9, 0.9], [0.9, 0.1], [0.3, 0.02], [0.5, 0.5]]
-    found = worst_mistakes(["a", "b", "c", "d"], labels, scores)
-    assert [m.clip for m in found] == ["c", "a"]
-    assert (found[0].fake, found[0].p_real, found[0].error) == (1, 0.02, approx(0.98))
-    assert len(worst_mistakes(["a", "b", "c", "d"], labels, scores, most=1)) == 1
 
 
 def test_curves_agree_with_what_they_draw():

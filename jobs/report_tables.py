@@ -1,0 +1,91 @@
+"""Tables of the report: other trainings, looks at the test, recordings by split, what every job took."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from app.runtime.files import read_lines
+from app.runtime.job import counts, is_complete
+from app.runtime.run import Run
+from app.runtime.shards import rows_of
+from app.runtime.status import read_status
+from jobs.chain import extracted_by, stage_of
+from jobs.leaderboard import differences, entries_under, told
+from jobs.models import chosen_model, scored_stage, test_of
+
+LOOKS = "test_looks.jsonl"  # under RUNS: each look at a test, whichever run's
+MOST_OTHERS = 8
+
+
+def others(run: Run, model: dict[str, Any]) -> list[dict[str, Any]]:
+    """Trainings on the same plan of validation clips, of any run: the best ones, and this one."""
+    mine = Path(model["folder"])
+    entries = [entry for entry in entries_under(run.runs, says=False) if entry["plan"] == model.get("plan")]
+    this = next((entry for entry in entries if Path(entry["folder"]) == mine), None)
+    if this is None or len(entries) < 2:
+        return []
+    found = []
+    for place, entry in enumerate(entries, 1):
+        if place <= MOST_OTHERS or entry is this:
+            changed = told(differences(entry, this)) if entry is not this else "this one"
+            row = {"run": entry["run"], "model": entry["model"], "score on select": entry["score"]}
+            found.append({**row, "AUC": entry["auc"], "other than this one": changed, "clips": entry["clips"]})
+    return found
+
+
+def looks(run: Run) -> list[dict[str, Any]]:
+    """What is logged of looks at this test."""
+    corpus, path = (run.corpus() or {}).get("test"), run.runs / LOOKS
+    return [
+        {
+            "when": look["when"][:16].replace("T", " "),
+            "run": look["run"],
+            "model": look["model"],
+            "score": look["score"],
+        }
+        for look in (read_lines(path) if path.exists() else ())
+        if look.get("corpus") == corpus
+    ]
+
+
+def by_split(prepared: Path, key: str) -> list[dict[str, Any]]:
+    """Value of `key` -> recordings in each split, the most frequent first; none where it is not known."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows_of(prepared):
+        if row[key]:
+            counts.setdefault(row[key], Counter())[row["split"]] += 1
+    splits = [name for name in ("train", "select", "calibrate") if any(name in count for count in counts.values())]
+    names = sorted(counts, key=lambda name: (-counts[name].total(), name))
+    return [{key: name, **{split: counts[name][split] for split in splits}} for name in names]
+
+
+def job_rows(stages: dict[str, Path], models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Time, memory and clips of every part of the run, from its status files."""
+    found = []
+    for part, folder in stages.items():
+        clips, failed = counts(folder)
+        for status in read_status(folder):
+            found.append(
+                {
+                    "job": part,
+                    "clips": clips,
+                    "failed": failed,
+                    "seconds": status["seconds"],
+                    "peak_mb": status["peak_mb"],
+                }
+            )
+    for model in models:
+        for status in read_status(Path(model["folder"])):
+            row = {"job": f"train {model['name']}", "clips": None, "failed": None}
+            found.append({**row, "seconds": status["seconds"], "peak_mb": status["peak_mb"]})
+    infer = [row for row in found if row["job"] == "infer"]
+    return [row for row in found if row["job"] != "infer"] + infer
+
+
+def stages_of(run: Run) -> dict[str, Path]:
+    """The stages of this very config, as far as they are done, in flow order."""
+    parts = ("prepare", "prepare-test", "denoise", "mix", *extracted_by(run))
+    found = {part: stage_of(run, part) for part in parts}
+    model = chosen_model(run)
+    found["infer"] = scored_stage(run, model, test_of(run, model))
+    return {part: folder for part, folder in found.items() if is_complete(folder)}

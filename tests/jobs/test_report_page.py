@@ -1,0 +1,158 @@
+"""The report of a real run, in a real browser; one test recording's name is markup, one is long, one is none."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.browser import LAPTOP, PHONE, SCHEMES, browser, opened
+from tests.jobs.road import CONFIG, JOBS, call, make_corpus
+
+__all__ = ["browser"]
+HOSTILE, LONG, BROKEN = "<img src=x onerror=alert('TEST')>", "TEST_00001", "TEST_00002"
+MORE = CONFIG.replace("bootstrap: 20", "bootstrap: 50, shown: 12, explain_s: 6, final: true")
+
+PARTS = """ROC; DET; Reliability, fake; AUC by codec; AUC by number of voices; AUC by state; AUC by SNR, dB;
+AUC by attack; AUC by language; Worst mistakes: test; Most doubtful: validation; Spectrogram and F0;
+Validation clips by state; Recordings by attack; Does a plain fact tell the label?; Jobs; How to repeat;
+Looks at this test"""
+PARTS = [part.strip().lower() for part in PARTS.split(";")]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """(corpus, config, runs) after all seven jobs, and a second training of the same clips."""
+    base = tmp_path_factory.mktemp("page")
+    data, runs, config = make_corpus(base / "corpus"), base / "runs", base / "page.yaml"
+    config.write_text(MORE)
+    for name in ("test.csv", "test_labels.csv", "sample_submission.csv"):
+        rows = list(csv.reader((data / name).open(newline="")))
+        with (data / name).open("w", newline="") as file:
+            csv.writer(file).writerows([HOSTILE if row[0] == "TEST_00000" else row[0], *row[1:]] for row in rows)
+    samples, rate = soundfile.read(data / "test" / f"{LONG}.ogg")
+    soundfile.write(data / "test" / f"{LONG}.ogg", np.tile(samples, 3)[: 12 * rate], rate)
+    (data / "test" / f"{BROKEN}.ogg").write_bytes(b"no recording")
+    for job in JOBS:
+        done = call(job, config, data, runs, "--set", "runtime.max_failed=0.5")
+        assert done.returncode == 0, f"{job}:\n{done.stderr}"
+    other = call("train", config, data, runs, "--set", "train.models=[crnn]", "--set", "train.seed=1")
+    assert other.returncode == 0, other.stderr
+    return data, config, runs
+
+
+@pytest.fixture(scope="module")
+def report(run) -> Path:
+    """Made again, now that there is another training."""
+    done = call("report", run[1], run[0], run[2])
+    assert done.returncode == 0, done.stderr
+    return run[2] / "road/report/index.html"
+
+
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_it_is_whole_and_legible(report, browser, size, scheme):
+    with opened(browser, report.as_uri(), size, scheme) as seen:
+        seen.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert seen.said == [] and seen.asked == [report.as_uri()]
+        assert not seen.is_too_wide()
+        if (size == LAPTOP) == (scheme == "light"):  # ten seconds each
+            assert seen.violations() == []
+        dark = seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 27)"
+        assert dark == (scheme == "dark")
+
+
+def test_every_figure_is_drawn(report, browser):
+    with opened(browser, report.as_uri()) as seen:
+        page = seen.page
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        figures = page.locator("figure svg[role=img][aria-label]")
+        clips = page.locator("article.clip").count()
+        assert clips == 24 + 24  # all of the test, half of validation
+        assert figures.count() > 3 * 3 + 2 * clips
+        sizes = figures.evaluate_all("all => all.map(one => [one.clientWidth, one.clientHeight])")
+        assert all(width > 200 and height > 80 for width, height in sizes)
+        pictures = page.locator("article.clip svg image")
+        boxes = pictures.evaluate_all("all => all.map(one => one.getBoundingClientRect().width)")
+        assert len(boxes) > clips and min(boxes) > 100
+        loaded = """Promise.all([...document.querySelectorAll('svg image')].map(one => {
+            const image = new Image(); image.src = one.getAttribute('xlink:href') || one.getAttribute('href');
+            return image.decode().then(() => image.naturalWidth) }))"""
+        assert min(page.evaluate(loaded)) > 1
+        words = {title.lower() for title in page.locator("h2, h3, figcaption, summary").all_inner_texts()}
+        for part in PARTS:
+            assert part in words, part
+
+
+def test_players_play(report, browser):
+    with opened(browser, report.as_uri()) as seen:
+        players = seen.page.locator("article.clip audio")
+        assert players.count() == 24 + 24 - 1  # one cannot be read
+        for number in (0, players.count() - 1):
+            seconds, at = players.nth(number).evaluate(
+                """one => one.play().then(() => new Promise(done => setTimeout(done, 700)))
+                   .then(() => [one.duration, one.currentTime])"""
+            )
+            assert 1 < seconds <= 5.01 and at > 0.2
+        assert seen.said == []
+
+
+def test_a_keyboard_is_enough(report, browser):
+    with opened(browser, report.as_uri()) as seen:
+        page = seen.page
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.getAttribute('href')") == "#result"
+        for _ in range(4):
+            page.keyboard.press("Tab")
+        target = page.evaluate("document.activeElement.getAttribute('href')")
+        page.keyboard.press("Enter")
+        top = page.evaluate(f"document.querySelector('{target}').getBoundingClientRect().top")
+        assert page.url.endswith(target) and top == pytest.approx(0, abs=40)
+        summary = page.locator("summary").first
+        summary.focus()
+        page.keyboard.press("Enter")
+        assert summary.evaluate("one => one.parentElement.open")
+
+
+def test_names_stay_names_and_each_clip_says_what_it_is(report, browser):
+    with opened(browser, report.as_uri()) as seen:
+        page = seen.page
+        assert page.locator("script, img").count() == 0
+        assert page.locator("article.clip h4", has_text=HOSTILE).count() == 1
+        long = page.locator("article.clip", has=page.locator("h4", has_text=LONG))
+        assert re.search(r"[\d.]+ to [\d.]+ s, the highest p_(fake|real) of its 4 windows", long.inner_text())
+        broken = page.locator("article.clip", has=page.locator("h4", has_text=BROKEN))
+        assert "Not readable" in broken.inner_text() and broken.locator("audio").count() == 0
+        text = page.locator("main").inner_text()
+        assert "were not explained" in text  # explain_s: 6 is short on purpose
+        assert "Without the tenth of the map" in text and "without as large a part elsewhere" in text
+        assert "train.seed 1" in text  # the other training
+
+
+def test_what_it_shows_is_what_was_answered(run, report):
+    """Each clip's sound was scored again by the model's folder: no stored answer lay elsewhere."""
+    page = report.read_text()
+    assert "Answered again here" not in page
+    assert len(page) < 15e6
+    [look] = [json.loads(line) for line in (run[2] / "test_looks.jsonl").read_text().splitlines()]
+    assert look["model"] in page  # one look, though the report was made twice
+
+
+def test_without_the_recordings_the_report_says_so(run, tmp_path):
+    data, config, runs = run
+    before = (runs / "road/report/index.html").read_bytes()
+    try:
+        bare = tmp_path / "bare"
+        bare.mkdir()
+        for path in data.glob("*.csv"):
+            (bare / path.name).write_bytes(path.read_bytes())
+        done = call("report", config, bare, runs, "--set", "evaluate.shown=1")
+        assert done.returncode == 0, done.stderr
+        page = (runs / "road/report/index.html").read_text()
+        assert "No sound here" in page and "not the recording that was prepared" in page
+        assert page.count("<audio") == 2  # of validation, which is mixed again
+    finally:
+        (runs / "road/report/index.html").write_bytes(before)
