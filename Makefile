@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV_DIR ?= .venv
 VENV := $(VENV_DIR)/bin/python
 export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CSV PLOT CUDA VENV_DIR
-export GPU GPUS MAX_GPUS BUDGET N RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
+export RUNS_LIST GPU GPUS MAX_GPUS BUDGET N RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
 
 JOBS := prepare denoise mix extract train infer evaluate
-.PHONY: help demo all $(JOBS) report ladder sweep seeds leaks leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
+.PHONY: help demo all $(JOBS) report compare ladder sweep seeds leaks leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
   test test-pins test-containers chaos fuzz profile bench bench-scaling bench-memory bench-train bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
@@ -46,6 +46,9 @@ seeds: has-python ## the chosen model with N=3 seeds: how much of its score is c
 
 report: has-python ## report/index.html of RUN anew, with what there is now; the test too, if it was looked at
 	@$(PYTHON) app/host/launch.py report
+
+compare: has-python ## RUNS_LIST=a,b (or a/crnn,b/crnn): settings, slices, clips that changed their mind, with intervals
+	@$(PYTHON) app/host/launch.py --tool compare
 
 leaks: has-python ## does a source lie in two splits; are shuffled labels learnt: exit code 2 if so
 	@$(PYTHON) app/host/launch.py --tool leaks

@@ -64,7 +64,7 @@ def shown_clips(
     folder = ModelFolder(Path(model["folder"]))
     found, notes, size, until = list[ShownClip](), list[str](), 0, run.config.evaluate.explain_s
     unexplained = 0
-    for one, sound in _sounds(run, model, picks):
+    for one, sound in sounds_of_picks(run, model, picks):
         desk.breathe()
         if isinstance(sound, str):
             shown = ShownClip(one, sentences=[sound])
@@ -89,11 +89,7 @@ def shown_clips(
 
 
 def _shown(folder: ModelFolder, one: Picked, sound: Sound, explains: bool, desk: Desk) -> ShownClip:
-    how = folder.config.extract
-    with step("features"):
-        mel_db, temporal = folder.picture(sound.samples)
-        f0_hz = temporal[channel_names(how).index("f0_hz")]
-    picture = Picture(mel_db, f0_hz, how.hop_s, mel_middles_hz(how.mels, how.mel_hz).tolist())
+    picture = picture_of(folder, sound.samples)
     panels, sentences = [spectrogram_panel(one, picture)], list[str]()
     with step("score"):
         now = folder.scores([sound.samples])[0]
@@ -107,10 +103,18 @@ def _shown(folder: ModelFolder, one: Picked, sound: Sound, explains: bool, desk:
             credits = Credits(told.by, told.maps, told.strip, hidden, elsewhere)
             panels += credit_panels(one, picture, credits)
             sentences += credit_sentences(one, credits)
-    return ShownClip(one, sound.part, panels, sentences, _flac(sound.samples, folder.config.sample_rate))
+    return ShownClip(one, sound.part, panels, sentences, flac(sound.samples, folder.config.sample_rate))
 
 
-def _sounds(run: Run, model: dict[str, Any], picks: Sequence[Picked]) -> Iterator[tuple[Picked, Sound | str]]:
+def picture_of(folder: ModelFolder, samples: Waveform) -> Picture:
+    how = folder.config.extract
+    with step("features"):
+        mel_db, temporal = folder.picture(samples)
+    f0_hz = temporal[channel_names(how).index("f0_hz")]
+    return Picture(mel_db, f0_hz, how.hop_s, mel_middles_hz(how.mels, how.mel_hz).tolist())
+
+
+def sounds_of_picks(run: Run, model: dict[str, Any], picks: Sequence[Picked]) -> Iterator[tuple[Picked, Sound | str]]:
     """Each pick with its sound, or with a sentence on why there is none."""
     recipes, planned = {}, {one.clip for one in picks if one.data != "test"}
     if planned and is_complete(stage_of(run, "mix")):
@@ -169,7 +173,7 @@ def _recorded(run: Run, one: Picked, row: dict[str, Any] | None, windows: Sequen
     return Sound(samples, (windows[highest]["p_fake"], windows[highest]["p_real"]), told)
 
 
-def _flac(samples: Waveform, rate: int) -> str:
+def flac(samples: Waveform, rate: int) -> str:
     """A data URI; without loss, for the artefacts of a fake are to be heard. Browsers play it since 2017."""
     file = io.BytesIO()
     with step("encode"):

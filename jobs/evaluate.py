@@ -34,8 +34,8 @@ def evaluated(run: Run, anew: bool = False) -> None:
     """As `evaluate`; anew: even if it is there; with the test, if this model's score on it is known already."""
     model = chosen_model(run)
     need(run, part_for(model, ""))
-    looked = _looked(run, model)
-    looks = (anew and looked and _answers_lie_there(run)) or _may_look(run)
+    seen = looked(run, model)
+    looks = (anew and seen and answers_lie_there(run)) or _may_look(run)
     path, basis = run.folder / "report" / "index.html", _basis(run, model, looks)
     metrics = read_json(run.folder / "metrics.json")
     if metrics and metrics.get("basis") == basis and path.exists() and not anew:
@@ -44,7 +44,7 @@ def evaluated(run: Run, anew: bool = False) -> None:
         desk = Desk(run, path.parent, "evaluate", "evaluate")
         desk.status.update(unit="clips")
         with at_work(desk):
-            metrics = _evaluate(run, model, looks, looks and not looked, desk)
+            metrics = _evaluate(run, model, looks, looks and not seen, desk)
             write_json(run.folder / "metrics.json", metrics := {**metrics, "basis": basis})
             desk.say(f"done: {path}")
     _show(metrics)
@@ -54,7 +54,7 @@ def evaluated(run: Run, anew: bool = False) -> None:
         print(f"evaluate  submission: {run.folder / 'submission.csv'}", file=sys.stderr)
 
 
-def _looked(run: Run, model: dict[str, Any]) -> bool:
+def looked(run: Run, model: dict[str, Any]) -> bool:
     """Whether this model's score on this test is known already."""
     path, corpus = run.runs / LOOKS, (run.corpus() or {}).get("test")
     looks = read_lines(path) if path.exists() else ()
@@ -74,7 +74,7 @@ def _evaluate(run: Run, model: dict[str, Any], looks: bool, is_new: bool, desk: 
         scored.insert(0, test_scores_of(run, model))
     evaluations = [_evaluation(run, one, model, prior) for one in scored]
     if is_new:
-        _log_look(run, model, evaluations[0])
+        log_look(run, model, scored[0])
     notes = _notes(run, model, evaluations, looks)
     write_report_of(run, model, scored, evaluations, notes, desk)
     data = [_line(e) for e in evaluations]
@@ -86,7 +86,7 @@ def _notes(run: Run, model: dict[str, Any], evaluations: list[Any], looks: bool)
     from app.corpora.recordings import tested_folder
 
     notes = []
-    if not looks and _answers_lie_there(run):
+    if not looks and answers_lie_there(run):
         notes.append("Validation only: the test labels were not looked at (FINAL=1 does, and each look is logged).")
     elif not looks:
         where = tested_folder(run.data, run.config)
@@ -113,13 +113,13 @@ def _may_look(run: Run) -> bool:
     asked = os.environ.get("FINAL") or "0"
     if asked not in ("0", "1"):
         raise UserError(f"FINAL={asked} is neither 0 nor 1", "FINAL=1 looks at the test labels")
-    if not (run.config.evaluate.final or asked == "1") or not _answers_lie_there(run):
+    if not (run.config.evaluate.final or asked == "1") or not answers_lie_there(run):
         return False
     run.check_data()
     return True
 
 
-def _answers_lie_there(run: Run) -> bool:
+def answers_lie_there(run: Run) -> bool:
     """In a file beside the test, or in the tables that list it."""
     from app.corpora.recordings import label_files
 
@@ -137,7 +137,7 @@ def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
         "calibration": model["calibration"],
         "models": [m["weights_sha256"] for m in trained_models(run)],
         "evaluate": run.config.evaluate.model_dump(mode="json"),
-        "labels": answers if looks else _answers_lie_there(run),
+        "labels": answers if looks else answers_lie_there(run),
         "seeds": read_json(run.folder / "seeds.json"),
         "sweep": sweep_of(run, Path(model["folder"])),
         "test": test_of(run, model).name if looks else None,
@@ -160,9 +160,11 @@ def _evaluation(run: Run, scored: Any, model: dict[str, Any], prior: float) -> A
         )
 
 
-def _log_look(run: Run, model: dict[str, Any], evaluation: Any) -> None:
+def log_look(run: Run, model: dict[str, Any], scored: Any) -> None:
     """The test set chooses nothing; whoever looks leaves a line in runs/test_looks.jsonl."""
     import json
+
+    from app.scoring.metrics import partial_score
 
     look = {
         "when": time.strftime("%FT%T%z"),
@@ -170,7 +172,7 @@ def _log_look(run: Run, model: dict[str, Any], evaluation: Any) -> None:
         "corpus": (run.corpus() or {}).get("test"),
         "model": model["name"],
         "weights_sha256": model["weights_sha256"],
-        "score": evaluation.score.score,
+        "score": partial_score(scored.labels, scored.scores, run.config.evaluate.ece_bins).score,
     }
     with (run.runs / LOOKS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(look) + "\n")

@@ -134,7 +134,7 @@ def tool(name, ear):
         _do_not_come_back()
     if name == "help_bundle":
         _note_doctor()
-    words = _begin("probe" if name in ("estimate", "profile", "leaks") else "tool", None, "jobs." + name)
+    words = _begin("probe" if name in ("estimate", "profile", "leaks", "compare") else "tool", None, "jobs." + name)
     if words is None or ear.told_at:
         return 2
     terminal = sys.stdin.isatty() and sys.stderr.isatty()

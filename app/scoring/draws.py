@@ -73,6 +73,13 @@ def score_draws(labels: ArrayLike, scores: ArrayLike, resamples: int, seed: int,
     return np.concatenate(found)
 
 
+def mean_draws(values: Array, resamples: int, seed: int) -> NDArray[np.float64]:
+    """The mean of each draw, (resamples,). values: (clips,)."""
+    return np.concatenate(
+        [np.empty(0), *(weights @ values / len(values) for weights in draws_of(len(values), resamples, seed))]
+    )
+
+
 def auc_draws(labels: Array, scores: Array, resamples: int, seed: int) -> NDArray[np.float64]:
     """The AUC of each draw of one column, (resamples,); nan where it has one class only. labels, scores: (clips,)."""
     if not len(labels) or labels.min() == labels.max():

@@ -77,7 +77,7 @@ def slice_tables(
     tables, how = [], Draws(resamples, seed, ece_bins)
     for column, values in details.items():
         if column == "state":
-            tables.append(by_state(y, p, ["" if _absent(v) else str(v).replace("_", "+") for v in values], how))
+            tables.append(by_state(y, p, values, how))
         elif column == "attack":
             tables.append(by_attack(y, p, values, how))
         else:
@@ -85,14 +85,12 @@ def slice_tables(
     return [table for table in tables if table.rows and (len(table.rows) > 1 or table.column in ("state", "attack"))]
 
 
-def by_state(labels: Array, scores: Array, states: Sequence[str], how: Draws) -> SliceTable:
+def by_state(labels: Array, scores: Array, states: Sequence[object], how: Draws) -> SliceTable:
     """Each state against all clips of the opposite label: has it a fake voice, those without one."""
     rows = []
-    for state in (*STATES, *sorted(set(states) - set(STATES) - {""})):
-        inside = np.array([s == state for s in states])
-        if inside.any():
-            opposite = [~inside & (labels[:, c] != labels[inside][0, c]) for c in (0, 1)]
-            rows.append(_slice(state, labels, scores, inside, opposite[0], opposite[1], how))
+    for state, inside in groups_of("state", states, labels):
+        opposite = [~inside & (labels[:, c] != labels[inside][0, c]) for c in (0, 1)]
+        rows.append(_slice(state, labels, scores, inside, opposite[0], opposite[1], how))
     return SliceTable("state", "all clips with the opposite label", tuple(rows))
 
 
@@ -101,14 +99,11 @@ def by_attack(labels: Array, scores: Array, attacks: Sequence[object], how: Draw
 
     A clip that names several attacks ("A01+A02") is none's.
     """
-    names = np.array(["" if _absent(a) else str(a) for a in attacks])
     without = labels[:, 0] == 0
-    alone = (labels[:, 0] == 1) & (labels[:, 1] == 0)
-    rows = []
-    for name in sorted(set(names[alone]) - {""}):
-        if "+" not in name:
-            inside = alone & (names == name)
-            rows.append(_slice(name, labels, scores, inside, without, np.zeros_like(without), how))
+    rows = [
+        _slice(name, labels, scores, inside, without, np.zeros_like(without), how)
+        for name, inside in groups_of("attack", attacks, labels)
+    ]
     return SliceTable("attack", "all clips without a fake voice", tuple(rows))
 
 
@@ -117,8 +112,24 @@ def by_column(
 ) -> SliceTable:
     """Each value of a column by itself: its clips with a voice against its clips without."""
     nobody = np.zeros(len(labels), bool)
-    rows = [_slice(name, labels, scores, inside, nobody, nobody, how) for name, inside in _groups(values, bins)]
+    rows = [
+        _slice(name, labels, scores, inside, nobody, nobody, how)
+        for name, inside in groups_of(column, values, labels, bins)
+    ]
     return SliceTable(column, "the other clips of the same row", tuple(rows))
+
+
+def groups_of(column: str, values: Sequence[object], labels: Array, bins: int = 4) -> list[tuple[str, np.ndarray]]:
+    """(name, which clips) of each group of a column, as `slice_tables` has them."""
+    if column == "state":
+        states = np.array(["" if _absent(v) else str(v).replace("_", "+") for v in values])
+        return [(name, states == name) for name in (*STATES, *sorted(set(states) - {*STATES, ""})) if name in states]
+    if column == "attack":
+        names = np.array(["" if _absent(v) else str(v) for v in values])
+        alone = (labels[:, 0] == 1) & (labels[:, 1] == 0)
+        found = sorted(name for name in set(names[alone]) - {""} if "+" not in name)
+        return [(name, alone & (names == name)) for name in found]
+    return _groups(values, bins)
 
 
 def _groups(values: Sequence[object], bins: int) -> list[tuple[str, np.ndarray]]:

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 import soundfile
 
 from tests.browser import LAPTOP, PHONE, SCHEMES, browser, opened
-from tests.jobs.road import CONFIG, JOBS, call, make_corpus
+from tests.jobs.road import CONFIG, JOBS, ROOT, call, make_corpus
 
 __all__ = ["browser"]
 HOSTILE, LONG, BROKEN = "<img src=x onerror=alert('TEST')>", "TEST_00001", "TEST_00002"
@@ -156,3 +159,50 @@ def test_without_the_recordings_the_report_says_so(run, tmp_path):
         assert page.count("<audio") == 2  # of validation, which is mixed again
     finally:
         (runs / "road/report/index.html").write_bytes(before)
+
+
+@pytest.fixture(scope="module")
+def comparison(run) -> Path:
+    """Both trainings of crnn, which differ in their seed; the test only with FINAL=1."""
+    data, config, runs = run
+    names = sorted(path.parent.name for path in runs.glob("road/models/crnn-*/model.json"))
+    both = ",".join(f"road/{name}" for name in names)
+    done = call_tool("compare", runs, data, RUNS_LIST=both)
+    assert done.returncode == 0, done.stderr
+    assert "The test is left out" in done.stderr and "Official score" in done.stderr
+    return runs / f"road/report/beside-road-{names[1]}.html"
+
+
+def call_tool(tool: str, runs: Path, data: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if k not in ("CONFIG", "RUN", "DATA", "RUNS", "INPUT", "FINAL")}
+    words = [sys.executable, "-m", f"jobs.{tool}", "--runs", str(runs), "--data", str(data)]
+    return subprocess.run(words, cwd=ROOT, env={**clean, **env}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(LAPTOP, "dark"), (PHONE, "light")])
+def test_two_trainings_side_by_side(comparison, browser, size, scheme):
+    with opened(browser, comparison.as_uri(), size, scheme) as seen:
+        page = seen.page
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert seen.said == [] and seen.asked == [comparison.as_uri()]
+        assert not seen.is_too_wide() and seen.violations() == []
+        assert page.locator("figure svg[role=img]").count() >= 2 * 5
+        text = page.locator("main").inner_text()
+        assert "train.seed" in text and "Changed their mind, select" in text and "gain, 95 %" in text
+        players = page.locator("article audio")
+        assert 1 <= players.count() <= 6
+        assert players.first.evaluate("one => one.play().then(() => one.duration)") > 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("road", "not two trainings"),
+        ("road/crnn,road/crnn", "not two trainings"),
+        ("road,nowhere", "has no run nowhere"),
+        ("road/crnn,road/ghost", "run road has no trained ghost"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(run, asked, words):
+    done = call_tool("compare", run[2], run[0], RUNS_LIST=asked)
+    assert done.returncode == 2 and words in done.stderr and "fix: " in done.stderr
