@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV_DIR ?= .venv
 VENV := $(VENV_DIR)/bin/python
 export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CSV PLOT CUDA VENV_DIR
-export RUNS_LIST GPU GPUS MAX_GPUS BUDGET N RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
+export RUNS_LIST HOST PORT GPU GPUS MAX_GPUS BUDGET N RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
 
 JOBS := prepare denoise mix extract train infer evaluate
-.PHONY: help demo all $(JOBS) report compare ladder sweep seeds leaks leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
+.PHONY: help demo all $(JOBS) report compare dashboard ladder sweep seeds leaks leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
   test test-pins test-containers chaos fuzz profile bench bench-scaling bench-memory bench-train bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
@@ -83,6 +83,9 @@ doctor: has-python ## this machine: driver, GPUs and who uses them, Docker, disk
 
 help-bundle: has-python ## doctor, status, logs and config of RUN, without secrets, in one file for whoever helps
 	@$(PYTHON) app/host/launch.py --tool help_bundle
+
+dashboard: has-python ## a page on 127.0.0.1: every job, time left, CPU and GPU use, live curves; PORT=..., HOST=...
+	@$(PYTHON) app/host/launch.py --tool dashboard
 
 ##@ Containers
 images: has-python ## builds the four images for the pin of .env

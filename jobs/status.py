@@ -117,18 +117,18 @@ def picture(tasks: list[dict[str, Any]], width: int) -> Group | Text:
     wide = width >= 110
     tight: dict[str, Any] = {} if wide else {"box": box.SIMPLE, "padding": (0, 1, 0, 0), "pad_edge": False}
     grid = Table(title="Jobs", title_justify="left", title_style="bold", header_style="bold", **tight)
-    rows = [_row(task, wide) for task in tasks]
+    rows = [row_of(task, wide) for task in tasks]
     for key in rows[0]:
         number = key in ("rate", "left", "took", "MB")
         grid.add_column(key, justify="right" if number else "left", overflow="fold", no_wrap=number)
     for task, row in zip(tasks, rows, strict=True):
         state = Text(row.pop("state"), style=COLOURS.get(task["state"], "bold"))
         grid.add_row(*(row[key] for key in ("job", "run")), state, *list(row.values())[2:])
-    notes = [Text(f"{label_of(task)} ({task.get('run')}): {note}") for task in tasks if (note := _note(task))]
+    notes = [Text(f"{label_of(task)} ({task.get('run')}): {note}") for task in tasks if (note := note_of(task))]
     return Group(grid, *notes)
 
 
-def _row(task: dict[str, Any], wide: bool) -> dict[str, str]:
+def row_of(task: dict[str, Any], wide: bool) -> dict[str, str]:
     eta, at_work = task.get("eta_s"), is_at_work(task)
     unit = task.get("unit", "shards")
     of_what = "clips" if unit == "shards" else unit
@@ -147,7 +147,7 @@ def _row(task: dict[str, Any], wide: bool) -> dict[str, str]:
     }
 
 
-def _note(task: dict[str, Any]) -> str:
+def note_of(task: dict[str, Any]) -> str:
     """Why it failed or stopped, or what it waits for, and how many clips could not be used."""
     failed = f"{task['failed']} of {task['clips']} clips failed" if task["failed"] else ""
     return "; ".join(part for part in (task.get("note", ""), failed) if part)

@@ -8,6 +8,7 @@ import calendar
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -134,7 +135,14 @@ def tool(name, ear):
         _do_not_come_back()
     if name == "help_bundle":
         _note_doctor()
-    words = _begin("probe" if name in ("estimate", "profile", "leaks", "compare") else "tool", None, "jobs." + name)
+    if name == "dashboard":
+        os.environ["DASHBOARD_PORT"] = os.environ.get("PORT") or os.environ.get("DASHBOARD_PORT") or "8765"
+        os.environ["DASHBOARD_HOST"] = socket.gethostname().split(".")[0]
+        words = _begin("dashboard", None)
+        words = words and ["--service-ports", *words]
+    else:
+        service = "probe" if name in ("estimate", "profile", "leaks", "compare") else "tool"
+        words = _begin(service, None, "jobs." + name)
     if words is None or ear.told_at:
         return 2
     terminal = sys.stdin.isatty() and sys.stderr.isatty()

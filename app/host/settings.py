@@ -65,6 +65,7 @@ def write_settings(docker, gpus, pin):
         "CPU_SHARES": 128,
         "UMASK": "",
         "TENSORBOARD_PORT": 6006 + uid % 500,
+        "DASHBOARD_PORT": 8765 + uid % 500,
         "CA_BUNDLE": certificates(),
     }
     write_env(ENV, facts, choices, NOTES, (uid, gid) if under_sudo() else None)

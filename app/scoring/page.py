@@ -1,5 +1,6 @@
 """Pages from the templates that lie here; what they are given is shown as text, never as markup."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,17 @@ SCALE_END = 0.5  # right end of the score scale; what scores worse sits at it
 
 def page(template: str, **values: Any) -> str:
     """The page as a string."""
+    return _environment().get_template(template).render(**values)
+
+
+def part(template: str, macro: str, **values: Any) -> str:
+    """What a macro of a template makes."""
+    made: str = getattr(_environment().get_template(template).module, macro)(**values)
+    return str(made)
+
+
+@lru_cache(1)
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -20,7 +32,7 @@ def page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "duration": duration, "percent": _percent}
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def _percent(score: float) -> str:

@@ -142,6 +142,7 @@ def test_whatever_has_torch_is_given_gpus_where_there_are_some(kim):
     assert services, done.stdout
     for name, service in services.items():
         needs = not service["image"].startswith("moksori-prep:") and name not in ("evaluate", "report", "tensorboard")
+        needs = needs or name == "dashboard"
         assert ("devices" in json.dumps(service.get("deploy", {}))) is needs, name
 
 

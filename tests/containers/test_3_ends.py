@@ -124,6 +124,34 @@ def test_a_gpu_is_locked_for_all_people_of_the_machine(kim, lee):
     assert "holds True" in other.stdout, other.stdout
 
 
+def test_the_dashboard_is_shown_on_this_machine_alone(kim, unbroken):
+    """make dashboard, as typed; the address that it prints holds a token."""
+    import re
+    import signal
+    import socket
+    import urllib.request
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    process, said = kim.start("make", "dashboard", PORT=port), ""
+    try:
+        while "Ctrl-C" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        address = re.search(rf"http://127\.0\.0\.1:{port}/\?token=[\w-]+", said)[0]
+        with urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open(address, timeout=20) as answer:
+            text = answer.read().decode()
+        assert "train crnn" in text and "unbroken" in text and f"<h1>{socket.gethostname().split('.')[0]}</h1>" in text
+        [name] = containers(kim)
+        assert kim.docker("port", name) == f"{port}/tcp -> 127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=60)
+    wait_until(lambda: not containers(kim), 30)
+
+
 def test_curves_are_shown_on_this_machine_alone(kim, unbroken):
     import socket
     import urllib.request
