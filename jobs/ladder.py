@@ -79,7 +79,9 @@ def _show(series: Series, left_out: dict[str, UserError]) -> None:
         name, last = next(reversed(left_out.items()))
         raise UserError(f"no model was trained; the last one, {name}: {last.what}", last.fix)
     show(ranked, rows)
-    series.say(f"{ranked[0]['model']} is what `make infer` takes now")
+    best, wanted = ranked[0]["model"], run.config.infer.model
+    named = "" if wanted in (None, best) else f"; `make infer` takes {wanted}, which infer.model names"
+    series.say(f"{best} is the best of them{named}" if named else f"{best} is what `make infer` takes now")
 
 
 def _check(run: Run, name: str, budget: Budget) -> None:

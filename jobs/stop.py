@@ -66,11 +66,10 @@ def stop(runs: Path, run: str | None, job: str | None) -> int:
     series: set[tuple[Any, Any]] = set()  # processes whose jobs are parts of one
     while True:
         tasks = {(task["folder"], task["task"]): task for task in tasks_under(runs)}
+        series |= {_process(task) for task in tasks.values() if is_at_work(task) and task["job"] in SERIES}
         for place, task in tasks.items():
             if is_at_work(task) and belongs(task, run, job):
                 _leave_stop(Path(task["folder"]))  # again: who ends takes it away, and another may be at work there
-                if task["job"] in SERIES:
-                    series.add(_process(task))
                 if place not in asked:
                     asked[place] = task
                     _say(task, f"told to stop (process {task['pid']} on {task['host']})")

@@ -1,10 +1,12 @@
 """Small files written whole or not at all, and fingerprints of what shapes a stage."""
 
+import contextlib
 import hashlib
 import json
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from app.runtime.faults import passing
 from app.runtime.pace import PacedFile
 
 BLOCK = 1 << 20  # bytes written at once
+OLD_DRAFT_S = 24 * 3600.0  # of another host: nobody writes one file for so long
 
 
 @contextmanager
@@ -71,12 +74,31 @@ def _draft_of(path: Path) -> Path:
     return path.with_name(f".{path.name}@{here()}@{os.getpid()}@{secrets.token_hex(4)}")
 
 
-def clear_torn(folder: Path) -> None:
-    """Removes drafts of small files that processes of this host left when they were killed."""
-    for draft in folder.glob(f".*@{here()}@*@*"):
-        pid = draft.name.split("@")[-2]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            draft.unlink(missing_ok=True)
+def clear_torn(folder: Path, is_ours: bool = False) -> None:
+    """Removes drafts of files and links that processes of this host left when they were killed.
+
+    is_ours: nobody else is at work in this folder; drafts of other hosts and containers go too, once they are old (a
+    lock may hold on one host only).
+    """
+    for draft in folder.glob(".*@*@*@*"):
+        _, where, pid, _ = draft.name.rsplit("@", 3)
+        with contextlib.suppress(OSError):  # whoever was quicker
+            if where == here():
+                if pid.isdigit() and not is_there(int(pid)):
+                    draft.unlink()
+            elif is_ours and time.time() - draft.lstat().st_mtime > OLD_DRAFT_S:
+                draft.unlink()
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process of this number lives here, whosever it is: /proc may hide those of others."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def read_json(path: Path) -> Any:

@@ -52,8 +52,12 @@ def lower_priority(nice: int) -> None:
 def used_megabytes() -> list[float]:
     """Proportional memory of this process, then of each that it started; shared pages are counted once in the sum."""
     me = psutil.Process()
+    try:
+        children = me.children(recursive=True)
+    except psutil.Error:  # a /proc that hides the processes of others
+        children = []
     found = []
-    for process in (me, *me.children(recursive=True)):
+    for process in (me, *children):
         try:
             found.append(process.memory_full_info().pss / 1e6)
         except (psutil.Error, OSError):

@@ -12,7 +12,7 @@ from app.errors import Pruned, Stopped, UserError
 from app.runtime.files import clear_torn, here
 from app.runtime.locks import take_lock
 from app.runtime.run import Run
-from app.runtime.status import Status, read_status
+from app.runtime.status import ALIVE, Status, read_status
 
 
 @contextmanager
@@ -30,7 +30,8 @@ def placed(run: Run, folder: Path, status: Status, say: Callable[[str], None]) -
     if not lock.works:
         # each needs a status of its own
         status.rename(f"{here()}-{os.getpid()}")
-    for torn in (folder, folder / "status", run.folder, run.folder / "scores"):
+    clear_torn(folder, is_ours=lock.works)
+    for torn in (folder / "status", *(run.folder / name for name in ("", "scores", "models", "stages"))):
         clear_torn(torn)
     (folder / "STOP").unlink(missing_ok=True)
     run.stop.folders.append(folder)
@@ -63,8 +64,11 @@ def placed(run: Run, folder: Path, status: Status, say: Callable[[str], None]) -
 
 
 def _already(folder: Path, mine: dict[str, Any]) -> UserError:
-    unknown: dict[str, Any] = {"host": "?", "pid": "?", "run": "?", "done": "?", "total": "?", "unit": "", "started": 0}
-    other = next(iter(read_status(folder)), unknown)
+    other = next((status for status in read_status(folder) if status["state"] in ALIVE), None)
+    if other is None:  # it has just begun, or cannot write
+        return UserError(
+            f"{mine['label']} is already running: somebody holds {folder / 'lock'}", "wait for it (`make status`)"
+        )
     progress = f": {other['done']} of {other['total']} {other['unit']} done" if other["total"] else ""
     return UserError(
         f"{mine['label']} is already running for run {other['run']} on {other['host']} (process {other['pid']}) since "

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from app.runtime.files import here, read_json, write_json
+from app.runtime.files import here, is_there, read_json, write_json
 from app.runtime.machine import gpu_megabytes, used_megabytes
 from app.runtime.steps import taken_steps
 
@@ -156,8 +156,8 @@ def _stale(values: dict[str, Any]) -> str:
     if values.get("where") == here():
         try:  # a number may have gone to another process since
             alive = psutil.Process(values["pid"]).create_time() <= values["started"] + CLOCKS_S
-        except psutil.NoSuchProcess:
-            alive = False
+        except psutil.Error:  # a /proc that hides the processes of others says no such process as well
+            alive = is_there(values["pid"]) and time.time() - values["updated"] < STALE_S
         return "" if alive else "its process is gone; the same command goes on"
     silent_s = time.time() - values["updated"]
     return f"not heard of for {silent_s:.0f} s" if silent_s > STALE_S else ""

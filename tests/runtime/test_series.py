@@ -10,9 +10,10 @@ from app.errors import Pruned, Stopped, UserError
 from app.runtime import series as series_module
 from app.runtime.desk import Desk, at_work
 from app.runtime.gpus import TakenGpus
+from app.runtime.place import placed
 from app.runtime.run import Run
 from app.runtime.series import in_series
-from app.runtime.status import read_status
+from app.runtime.status import Status, read_status
 from app.runtime.stop import StopFlag
 from jobs.status import is_at_work, tasks_under
 
@@ -50,6 +51,26 @@ def test_a_second_one_is_refused_and_told_of_the_first(run):
         with pytest.raises(UserError, match="sweep is already running for run demo .*: 3 of 20 trials done") as told:
             in_series(run, "sweep", "trials").__enter__()
         assert "make stop JOB=sweep RUN=demo" in told.value.fix
+
+
+def test_the_first_is_told_apart_from_those_that_were_here_before(run):
+    """Their status may lie beside it, where a disk had no locks; its own comes a moment after its lock."""
+    old = Status(run.folder / "sweep", "sweep", "aaa")
+    old.update(label="sweep", run="demo", total=20, done=20, unit="trials")
+    old.start(60.0, dict)
+    old.end("done")
+    with in_series(run, "sweep", "trials") as series:
+        series.at(3, 20)
+        time.sleep(0.2)
+        with pytest.raises(UserError, match=": 3 of 20 trials done"):
+            in_series(run, "sweep", "trials").__enter__()
+    mine = Status(run.folder / "sweep", "sweep")
+    mine.update(label="sweep", run="demo")
+    with (
+        placed(run, run.folder / "sweep", mine, print),
+        pytest.raises(UserError, match="already running: somebody holds .*lock"),
+    ):
+        in_series(run, "sweep", "trials").__enter__()
 
 
 def test_a_stop_file_in_its_folder_ends_the_part_at_work(run):

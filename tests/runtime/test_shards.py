@@ -120,3 +120,17 @@ def test_drafts_of_small_files_are_cleared_when_their_process_is_gone(tmp_path):
         path.touch()
     clear_torn(tmp_path)
     assert not gone.exists() and alive.exists() and elsewhere.exists()
+
+
+def test_drafts_of_other_hosts_go_once_they_are_old_where_nobody_else_is_at_work(tmp_path):
+    old, young = tmp_path / ".a.json@elsewhere-1@7@ab", tmp_path / ".a.json@elsewhere-1@8@ab"
+    link, whole = tmp_path / ".crnn@elsewhere-1@9@ab", tmp_path / "a.json"
+    for path in (old, young, whole):
+        path.touch()
+    link.symlink_to("nowhere")
+    for path in (old, link, whole):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    clear_torn(tmp_path)
+    assert old.exists() and link.is_symlink()
+    clear_torn(tmp_path, is_ours=True)
+    assert sorted(tmp_path.iterdir()) == sorted([young, whole])
