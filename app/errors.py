@@ -21,6 +21,10 @@ class Diverged(UserError):
     """A training whose loss is no number any more."""
 
 
+class NoRoom(UserError):
+    """It does not fit into the memory that is there."""
+
+
 class Stopped(Exception):
     """A signal or a STOP file asked the job to end; what is committed stays."""
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.config import TrainConfig
+from app.config import TrainConfig, values_of
 from app.config.ladder import LADDER
 from app.config.sections import Domain
-from app.errors import Diverged, Pruned, Stopped, UserError
+from app.errors import Diverged, NoRoom, Pruned, Stopped, UserError
 from app.learning.timing import training_seconds
 from app.runtime.asked import seconds, whole
 from app.runtime.files import fingerprint, read_lines
@@ -18,7 +18,7 @@ from app.runtime.run import Run, job_main
 from app.runtime.series import Series, in_series
 from app.runtime.tell import span
 from jobs.budget import Budget
-from jobs.chain import model_folder, model_spec
+from jobs.chain import model_folder, model_spec, need
 from jobs.extract import extract_as, is_extracted
 from jobs.train import ready_in, train_model
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.learning.search import Search
     from app.scoring.tried import Tried
 
+CRAMPED = 3  # trials in a row that do not fit into memory
 CLOSED = "it is fitted in one go and has nothing to be searched"
 
 
@@ -37,6 +38,7 @@ class Base:
     model: str
     space: dict[str, Domain]  # those keys that shape this model
     own: dict[str, Any]  # key -> value
+    given: dict[str, Any]  # what the config file says
 
     def run_with(self, values: dict[str, Any]) -> Run:
         """The run, with these settings; the config's own, where they are just that."""
@@ -53,19 +55,32 @@ def sweep(run: Run) -> None:
     if limit is None and most is None:
         raise UserError("a sweep has no end of its own", "BUDGET=2h: so long, N=20: so many trials, or both")
     base = _base(run)
+    reads = LADDER[base.model].reads
+    if not is_extracted(run, reads):
+        for part in ("mix", "denoise", "prepare-test"):  # told before a GPU is waited for
+            need(run, part)
     with in_series(run, "sweep", "trials") as series:
         series.take_gpus()
         budget = Budget(limit)  # waiting for a GPU does not count
         if series.locks_work:
             _without_stale_lock(series.folder)
-        if not is_extracted(run, LADDER[base.model].reads):
-            extract_as(run, LADDER[base.model].reads)
+        if not is_extracted(run, reads):
+            extract_as(run, reads)
         search = _search(series, base)
+        cramped = 0
         while (most is None or search.finished < most) and budget.left() > 0:
             series.at(search.finished, most or 0, budget.left())
             run.stop.leave()
-            if not _trial(base, series, search, budget):
-                break
+            try:
+                if not _trial(base, series, search, budget):
+                    break
+                cramped = 0
+            except NoRoom as error:
+                cramped += 1
+                if cramped == CRAMPED:  # it is not their settings
+                    raise
+                search.diverged(error.what)
+                series.say(f"trial {search.finished} does not fit: {error.what}")
         series.at(search.finished, most or 0)
         _show(base, series, search.tried())
 
@@ -74,7 +89,7 @@ def _base(run: Run) -> Base:
     from app.learning.search import lies_in
     from app.models.registry import build
 
-    name = run.config.sweep.model
+    name, given = run.config.sweep.model, values_of(run.config_path)  # before anybody edits it
     rung, model = LADDER[name], build(name, run.config)
     if getattr(model, "trains_in_closed_form", False):
         raise UserError(f"sweep.model: {name}: {CLOSED}", "sweep.model: crnn")
@@ -85,7 +100,7 @@ def _base(run: Run) -> Base:
     if own.get("learning_rate", 0) is None and not lies_in(space["learning_rate"], None):
         own["learning_rate"] = model.learning_rate
     own = {key: list(value) if isinstance(value, tuple) else value for key, value in own.items()}
-    return Base(run, name, space, own)
+    return Base(run, name, space, own, given)
 
 
 def _without_stale_lock(folder: Path) -> None:
@@ -181,7 +196,7 @@ def _show(base: Base, series: Series, tried: list["Tried"]) -> None:
     best_run = base.run_with(best.values) if best.state == "done" else None
     own = {key: rounded(value) for key, value in base.own.items()}
     log = frozenset(key for key, domain in base.space.items() if domain.log)
-    show_sweep(base.run, base.model, tried, own, best_run, log, series.say)
+    show_sweep(base.run, base.given, base.model, tried, own, best_run, log, series.say)
 
 
 def _in_words(item: tuple[str, Domain]) -> str:

@@ -1,5 +1,6 @@
 """What a sweep has found: a table, a page, sweep.json for scripts and the report, best.yaml to go on with."""
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -8,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from app.config import values_of
 from app.runtime.files import read_json, write_atomic, write_json
 from app.runtime.run import Run
 from app.runtime.shards import rows_of
@@ -23,6 +23,7 @@ from jobs.valid import read_valid
 
 def show_sweep(
     run: Run,
+    given: dict[str, Any],
     model: str,
     tried: list[Tried],
     own: dict[str, Any],
@@ -32,6 +33,7 @@ def show_sweep(
 ) -> None:
     """Writes it into runs/RUN/sweep and tells it.
 
+    given: what the config file said when the sweep began.
     own: the config's own settings; best_run: the run with those of the best trial; log: settings on a logarithmic axis.
     """
     folder, ranked = run.folder / "sweep", best_first(tried)
@@ -48,7 +50,7 @@ def show_sweep(
         judged = {what: one for what, one in (("best", best), ("own", mine)) if one}
         unseen = {what: _unseen(run, one.folder) for what, one in judged.items() if _is_there(run, one)}
         told |= {"best": best.number, "unseen": unseen}
-        write_best(folder / "best.yaml", best_run, best)
+        write_best(folder / "best.yaml", given, best_run, best)
         notes = [in_words(told)]
         gone = {one.number: f"models/{one.folder}" for one in judged.values() if not _is_there(run, one)}
         notes += [f"{folder} of trial {number} is gone: no score on calibrate" for number, folder in gone.items()]
@@ -93,9 +95,12 @@ def sweep_of(run: Run, folder: Path) -> dict[str, Any] | None:
     return told if chosen and chosen["folder"] == folder.name else None
 
 
-def write_best(path: Path, run: Run, best: Tried) -> None:
-    """The config as the user gave it, and what was asked beside it, with the settings of this trial."""
-    values = values_of(run.config_path)
+def write_best(path: Path, given: dict[str, Any], run: Run, best: Tried) -> None:
+    """The config as the user gave it, and what was asked beside it, with the settings of this trial.
+
+    given: what its file said when it was read; by now it may say something else.
+    """
+    values = copy.deepcopy(given)
     for key, (value, _) in run.asked.items():
         if not key.startswith("runtime."):
             _put(values, key, value)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from app.compat import is_out_of_memory
-from app.errors import UserError
+from app.errors import NoRoom
 
 
 def nobody(line: str) -> None:
@@ -27,7 +27,7 @@ class AtOnce:
     def halve(self, error: BaseException) -> bool:
         """Whether to try again with fewer clips; False where `error` is another one.
 
-        Raises UserError when a single clip does not fit.
+        Raises NoRoom when a single clip does not fit.
         """
         if not is_out_of_memory(error):
             return False
@@ -43,8 +43,8 @@ def clips_for(model: object, clips: int, device: torch.device) -> int:
     return min(clips, getattr(model, "clips_at_once", clips)) if device.type == "cpu" else clips
 
 
-def no_room(what: str) -> UserError:
-    return UserError(
+def no_room(what: str) -> NoRoom:
+    return NoRoom(
         f"the GPU has no memory left for {what}",
         "free its memory (`make doctor` shows who uses it), take another GPU, or compute with DEVICE=cpu",
     )

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.errors import UserError
+from app.errors import NoRoom
 from app.runtime.bar import bar_at_the_end
 from app.runtime.gpus import TakenGpus, taken_gpus
 from app.runtime.logs import RotatingLog
@@ -76,7 +76,7 @@ class Desk:
         self.heed_gpus()
         self.over_memory()
         if self._over >= OVER_MEMORY:
-            raise UserError(
+            raise NoRoom(
                 f"{self.label}: holds {amount(self.status.used_mb * 1e6)}, more than its {amount(self.memory)}",
                 "raise runtime.memory_gb, or use fewer batch_clips",
             )

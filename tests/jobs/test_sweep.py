@@ -12,8 +12,14 @@ import time
 import pytest
 import yaml
 
+from app.config import read_config
+from app.runtime.run import Run
 from app.runtime.status import read_status
+from app.runtime.stop import StopFlag
+from app.scoring.tried import Tried
 from jobs.status import is_at_work, tasks_under
+from jobs.sweep import _base
+from jobs.sweep_result import write_best
 from tests.jobs.road import CONFIG, DEMO, ROOT, call, command
 
 SWEEP = """
@@ -121,7 +127,7 @@ def _env():
     return {k: v for k, v in os.environ.items() if k not in ("CONFIG", "RUN", "DATA", "RUNS", "INPUT", "FINAL")}
 
 
-def test_two_at_once_are_refused_and_what_cannot_be_searched_is_told(road, swept):
+def test_what_cannot_be_searched_is_told(road, swept):
     config, runs, _ = road
     done = call("sweep", config, DEMO, runs)
     assert done.returncode == 2 and "BUDGET=2h" in done.stderr and "N=20" in done.stderr
@@ -134,6 +140,15 @@ def test_two_at_once_are_refused_and_what_cannot_be_searched_is_told(road, swept
     assert done.returncode == 0 and "learning_rate 0.01 lies outside of sweep.space" in done.stderr, done.stderr
     told, best = result(runs), yaml.safe_load((runs / "road/sweep/best.yaml").read_text())
     assert told["tried"][told["best"] - 1]["values"].items() <= best["train"].items()  # null too: the model's own
+    before = sorted(runs.iterdir())
+    done = call("sweep", config, DEMO, runs, "--run", "typo", N="3")
+    assert done.returncode == 2 and "no corpus has been prepared" in done.stderr
+    assert sorted(runs.iterdir()) == before  # no place was taken
+
+
+@pytest.mark.parametrize("stop", [{}, {"JOB": "train"}], ids=["all", "its training"])
+def test_two_at_once_are_refused_and_a_stop_ends_the_whole(road, swept, stop):
+    config, runs, _ = road
     first = subprocess.Popen(
         command("sweep", config, DEMO, runs, "--set", "train.epochs=3000", "--set", "train.patience=3000"),
         cwd=ROOT,
@@ -150,9 +165,10 @@ def test_two_at_once_are_refused_and_what_cannot_be_searched_is_told(road, swept
         assert done.returncode == 2 and "sweep is already running for run road" in done.stderr
         # its trainings are part of it, so that it is the only job at work
         words = [sys.executable, "-m", "jobs.stop", "--runs", runs]
-        done = subprocess.run(words, cwd=ROOT, check=False, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(words, cwd=ROOT, check=False, stderr=subprocess.PIPE, text=True, env={**_env(), **stop})
         assert done.returncode == 0 and first.wait(60) == 75
-        assert "this job alone: `make sweep RUN=road" in done.stderr and "make train" not in done.stderr
+        assert "make train" not in done.stderr
+        assert stop or "this job alone: `make sweep RUN=road" in done.stderr
         [status] = read_status(runs / "road/sweep")
         assert status["state"] == "stopped" and not list(runs.rglob("STOP"))
     finally:
@@ -167,3 +183,29 @@ def test_what_diverges_is_a_trial_that_went_wrong(road):
     told = result(runs)
     assert [one["state"] for one in told["tried"]] == ["diverged"] * 2 and told["best"] is None
     assert "sweep  trial 2 diverged: " in done.stderr and "<svg" not in (runs / "road/sweep/index.html").read_text()
+
+
+def test_what_does_not_fit_is_a_trial_that_went_wrong_and_several_end_it(road):
+    """With less memory than any training takes; what others need on a GPU is told in the same way."""
+    config, runs, _ = road
+    space = "{dropout: {uniform: [0.0, 0.1]}, rnn_hidden: {choice: [8, 12]}}"
+    more = ("--set", f"sweep.space={space}", "--set", "runtime.memory_gb=0.1", "--set", "train.epochs=200",
+            "--set", "train.patience=200", "--set", "runtime.heartbeat_s=0.2")  # fmt: skip
+    done = call("sweep", config, DEMO, runs, *more, N="6")
+    assert done.returncode == 2 and "more than its 100.0 MB" in done.stderr and "fix: raise" in done.stderr, done.stderr
+    assert "sweep  trial 1 does not fit: " in done.stderr and "sweep  trial 2 does not fit: " in done.stderr
+    assert "trial 4" not in done.stderr
+
+
+def test_the_best_config_is_that_which_was_searched_though_its_file_changed(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("extract: {mels: 64}\ntrain: {epochs: 20}\n")
+    config = read_config(path, {})
+    run = Run("mine", config, path, tmp_path, tmp_path / "runs", StopFlag())
+    base = _base(run)
+    path.write_text("extract: {mels: 48}\n")
+    best = Tried(3, {"dropout": 0.1}, "done", 0.2, 20, 1.0)
+    write_best(tmp_path / "best.yaml", base.given, base.run_with({**base.own, "dropout": 0.1}), best)
+    assert yaml.safe_load((tmp_path / "best.yaml").read_text()) == {
+        "extract": {"mels": 64}, "train": {"epochs": 20, "dropout": 0.1},
+    }  # fmt: skip
