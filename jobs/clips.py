@@ -2,7 +2,6 @@
 
 import base64
 import io
-import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -25,6 +24,7 @@ from app.learning.scorer import ModelFolder
 from app.runtime.desk import Desk
 from app.runtime.job import is_complete
 from app.runtime.run import Run
+from app.runtime.seat import worked_s
 from app.runtime.shards import rows_of
 from app.runtime.steps import step
 from app.scoring.calibration import apply_calibration
@@ -62,8 +62,8 @@ def shown_clips(
     Explaining stops after evaluate.explain_s; players and pictures stop where the page would grow beyond its size.
     """
     folder = ModelFolder(Path(model["folder"]))
-    found, notes, size, until = list[ShownClip](), list[str](), 0, run.config.evaluate.explain_s
-    unexplained = 0
+    found, notes, size, unexplained = list[ShownClip](), list[str](), 0, 0
+    explain_s, explained_s = run.config.evaluate.explain_s, 0.0
     for one, sound in sounds_of_picks(run, model, picks):
         desk.breathe()
         if isinstance(sound, str):
@@ -71,36 +71,55 @@ def shown_clips(
         elif size > MOST_BYTES:
             shown = ShownClip(one, sound.part)
         else:
-            began = time.monotonic()
-            shown = _shown(folder, one, sound, explains := until > 0, desk)
-            unexplained += not explains
-            until -= time.monotonic() - began if explains else 0
+            picture, began = picture_of(folder, sound.samples), worked_s()
+            credits = _credits(folder, sound.samples, desk, began + explain_s - explained_s)
+            explained_s += worked_s() - began
+            unexplained += credits is None
+            shown = _shown(folder, one, sound, picture, credits)
         size += shown.size
         found.append(shown)
         desk.status.update(done=len(found))
     if unexplained:
         notes.append(
-            f"{unexplained} of these clips were not explained: {duration(run.config.evaluate.explain_s)} were over"
-            " (evaluate.explain_s)."
+            f"{unexplained} of these clips were not explained: {duration(explain_s)} were over (evaluate.explain_s)."
         )
     if size > MOST_BYTES:
         notes.append("The last clips have no picture and no player: the page would be too large (evaluate.shown).")
     return found, notes
 
 
-def _shown(folder: ModelFolder, one: Picked, sound: Sound, explains: bool, desk: Desk) -> ShownClip:
-    picture = picture_of(folder, sound.samples)
+class _TimeUp(Exception):
+    """No time is left for what carried the answers."""
+
+
+def _credits(folder: ModelFolder, samples: Waveform, desk: Desk, until: float) -> Credits | None:
+    """None where that would take longer than `until`, by the time we work."""
+
+    def between() -> None:
+        desk.breathe()
+        if worked_s() > until:
+            raise _TimeUp
+
+    if worked_s() >= until:
+        return None
+    with step("explain"):
+        try:
+            told = folder.explained(samples, between)
+        except _TimeUp:
+            return None
+        logits = np.stack([told.hidden, told.elsewhere])
+        hidden, elsewhere = apply_calibration(logits, folder.calibration).tolist()
+        return Credits(told.by, told.maps, told.strip, hidden, elsewhere)
+
+
+def _shown(folder: ModelFolder, one: Picked, sound: Sound, picture: Picture, credits: Credits | None) -> ShownClip:
     panels, sentences = [spectrogram_panel(one, picture)], list[str]()
     with step("score"):
         now = folder.scores([sound.samples])[0]
     if np.abs(now - sound.answer).max() > NEAR:
         sentences.append(f"Answered again here, on a CPU: p_fake {now[0]:.3f}, p_real {now[1]:.3f}.")
-    if explains:
-        with step("explain"):
-            told = folder.explained(sound.samples, desk.breathe)
-            logits = np.stack([told.hidden, told.elsewhere])
-            hidden, elsewhere = apply_calibration(logits, folder.calibration).tolist()
-            credits = Credits(told.by, told.maps, told.strip, hidden, elsewhere)
+    with step("pictures"):
+        if credits:
             panels += credit_panels(one, picture, credits)
             sentences += credit_sentences(one, credits)
     return ShownClip(one, sound.part, panels, sentences, flac(sound.samples, folder.config.sample_rate))

@@ -43,6 +43,25 @@ def test_extract_makes_what_the_models_read_and_infer_reads_what_its_model_does(
     assert metrics["model"] == "lfcc_lcnn" and len(metrics["data"]) == 3
 
 
+def test_the_report_tells_what_carried_the_answers_of_waveforms_and_of_trees(road):
+    config, runs, _ = road
+    page = (runs / "road/report/index.html").read_text()
+    assert "A fake voice? Logit: map " in page and "measures +0.00" in page and "were not explained" not in page
+    assert page.count("<audio") == 20 and "Answered again here" not in page
+    done = call("report", config, DEMO, runs, "--set", "infer.model=pooled_boosting", "--set", "evaluate.shown=1")
+    assert done.returncode == 0, done.stderr
+    page = (runs / "road/report/index.html").read_text()
+    assert page.count("A fake voice? By occlusion") == page.count("<audio") == 2
+    slow = call("report", config, DEMO, runs, "--set", "evaluate.explain_s=0.01", "--set", "evaluate.shown=1")
+    assert slow.returncode == 0, slow.stderr  # its looks at the test are logged, so that the test is there again
+    page = (runs / "road/report/index.html").read_text()
+    assert (
+        "of these clips were not explained" in page
+        and "A fake voice? Logit" not in page
+        and "Worst mistakes: test" in page
+    )
+
+
 def test_a_model_that_hears_waveforms_needs_no_features(road, tmp_path):
     config, runs, _ = road
     alone = tmp_path / "road.yaml"
