@@ -51,7 +51,7 @@ def looks(run: Run) -> list[dict[str, Any]]:
 def by_split(prepared: Path, key: str) -> list[dict[str, Any]]:
     """Value of `key` -> recordings in each split, the most frequent first; none where it is not known."""
     counts: dict[str, Counter[str]] = {}
-    for row in rows_of(prepared):
+    for row in rows_of(prepared, shard="manifest"):
         if row[key]:
             counts.setdefault(row[key], Counter())[row["split"]] += 1
     splits = [name for name in ("train", "select", "calibrate") if any(name in count for count in counts.values())]

@@ -37,7 +37,7 @@ def bars_figure(
 ) -> str:
     """Counts by name, as lying bars, or standing ones close together where the names are an ordered scale.
 
-    begin: where the lying ones begin.
+    begin: where the lying ones begin, if not at 0; they then end at 1.
     """
 
     def draw(ax: Axes) -> None:
@@ -55,6 +55,8 @@ def bars_figure(
             )
             ax.set_yticks(places, names, parse_math=False)
             ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=what)
+            if begin:
+                ax.set_xlim(begin, 1)
             ax.grid(axis="y", visible=False)
 
     return svg_of(draw, alt, height=2.2 if ordered else 1.0 + 0.28 * len(rows))

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from jobs.report_tables import by_split
 from tests.browser import LAPTOP, PHONE, SCHEMES, browser, opened
 from tests.jobs.road import CONFIG, JOBS, ROOT, call, make_corpus
 
 __all__ = ["browser"]
 HOSTILE, LONG, BROKEN = "<img src=x onerror=alert('TEST')>", "TEST_00001", "TEST_00002"
-MORE = CONFIG.replace("bootstrap: 20", "bootstrap: 50, shown: 12, explain_s: 6, final: true")
+MORE = CONFIG.replace("bootstrap: 20", "bootstrap: 50, shown: 12, explain_s: 1.5, final: true")
 
 PARTS = """ROC; DET; Reliability, fake; AUC by codec; AUC by number of voices; AUC by state; AUC by SNR, dB;
 AUC by attack; AUC by language; Worst mistakes: test; Most doubtful: validation; Spectrogram and F0;
@@ -130,7 +131,7 @@ def test_names_stay_names_and_each_clip_says_what_it_is(report, browser):
         broken = page.locator("article.clip", has=page.locator("h4", has_text=BROKEN))
         assert "Not readable" in broken.inner_text() and broken.locator("audio").count() == 0
         text = page.locator("main").inner_text()
-        assert "were not explained" in text  # explain_s: 6 is short on purpose
+        assert "were not explained" in text  # explain_s is short on purpose
         assert "Without the tenth of the map" in text and "without as large a part elsewhere" in text
         assert "train.seed 1" in text  # the other training
 
@@ -142,6 +143,15 @@ def test_what_it_shows_is_what_was_answered(run, report):
     assert len(page) < 15e6
     [look] = [json.loads(line) for line in (run[2] / "test_looks.jsonl").read_text().splitlines()]
     assert look["model"] in page  # one look, though the report was made twice
+
+
+def test_each_recording_is_counted_once(run):
+    prepared = run[2] / "road/stages/prepare"
+    audit = json.loads((prepared / "shards/manifest/audit.json").read_text())
+    for key in ("attack", "language"):
+        rows = by_split(prepared, key)
+        for split in audit["splits"]:
+            assert sum(row[split["split"]] for row in rows) == split["clips"], (key, split)
 
 
 def test_without_the_recordings_the_report_says_so(run, tmp_path):
