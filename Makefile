@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV_DIR ?= .venv
 VENV := $(VENV_DIR)/bin/python
 export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CSV PLOT CUDA VENV_DIR
-export RUNS_LIST HOST PORT GPU GPUS MAX_GPUS BUDGET N RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
+export RUNS_LIST LISTEN PORT GPU GPUS MAX_GPUS BUDGET N RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
 
 JOBS := prepare denoise mix extract train infer evaluate
 .PHONY: help demo all $(JOBS) report compare dashboard ladder sweep seeds leaks leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
@@ -84,7 +84,7 @@ doctor: has-python ## this machine: driver, GPUs and who uses them, Docker, disk
 help-bundle: has-python ## doctor, status, logs and config of RUN, without secrets, in one file for whoever helps
 	@$(PYTHON) app/host/launch.py --tool help_bundle
 
-dashboard: has-python ## a page on 127.0.0.1: every job, time left, CPU and GPU use, live curves; PORT=..., HOST=...
+dashboard: has-python ## a page on 127.0.0.1: every job, time left, CPU and GPU use, live curves; PORT=..., LISTEN=...
 	@$(PYTHON) app/host/launch.py --tool dashboard
 
 ##@ Containers

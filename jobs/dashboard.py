@@ -1,7 +1,7 @@
 """A page on 127.0.0.1 that shows every job, its progress, CPU and GPU use and live curves, from the files of RUNS.
 
     make dashboard                      says where to look, also from a machine of yours
-    make dashboard HOST=0.0.0.0         for others too: only with the token that it prints
+    make dashboard LISTEN=0.0.0.0       for others too: only with the token that it prints
 
 It only reads, and it shows no environment and no config.
 """
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.dashboard", description=(__doc__ or "").splitlines()[0])
     env = os.environ.get
     parser.add_argument("--runs", default=env("RUNS") or "runs", help="where all that jobs make lies (RUNS)")
-    parser.add_argument("--host", default=env("HOST") or "127.0.0.1", help="address to listen on (HOST)")
+    parser.add_argument("--host", default=env("LISTEN") or "127.0.0.1", help="(LISTEN)")
     parser.add_argument("--port", default=env("PORT") or "", help="(PORT); default: the first that is free")
     parser.add_argument("--published", action="store_true", help="in a container whose port is one of 127.0.0.1")
     args = parser.parse_args()
@@ -72,7 +72,7 @@ def _server(host: str, port: str, view: Any, runs: Path) -> Server:
             return Server(host, one, view, runs)
         except OSError as error:
             problem = error
-    raise UserError(f"{host}:{ports[0]}: {problem.strerror}", "choose another with PORT=... (and HOST=...)")
+    raise UserError(f"{host}:{ports[0]}: {problem.strerror}", "choose another with PORT=... (and LISTEN=...)")
 
 
 def _job(task: dict[str, Any]) -> Job:

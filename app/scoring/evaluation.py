@@ -7,7 +7,7 @@ from app.scoring.bootstrap import Interval, interval_of
 from app.scoring.curves import Reliability, Roc, reliability_curves, roc_curves
 from app.scoring.decisions import Decision, Threshold, decisions
 from app.scoring.detection import SingleVoice, single_voice
-from app.scoring.draws import score_draws
+from app.scoring.draws import auc_draws, score_draws
 from app.scoring.ece import EceFloor, ece_floor
 from app.scoring.floors import Floor, floors
 from app.scoring.metrics import Score, partial_score
@@ -23,6 +23,8 @@ class Evaluation:
     clips: int
     score: Score
     interval: Interval  # of score.score
+    fake_range: Interval  # of score.fake_auc
+    real_range: Interval
     ece_floor: EceFloor
     floors: tuple[Floor, ...] = ()
     rocs: tuple[Roc, ...] = ()
@@ -56,6 +58,8 @@ def evaluate_scores(
         clips=len(labels),
         score=partial_score(labels, scores, bins),
         interval=interval_of(score_draws(labels, scores, resamples, seed, bins)),
+        fake_range=interval_of(auc_draws(labels[:, 0], scores[:, 0], resamples, seed)),
+        real_range=interval_of(auc_draws(labels[:, 1], scores[:, 1], resamples, seed)),
         ece_floor=ece_floor(scores, seed=seed, bins=bins),
         floors=tuple(floors(labels, bins)),
         rocs=tuple(roc_curves(labels, scores)),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from app.scoring.bootstrap import NO_INTERVAL
 from app.scoring.evaluation import Evaluation
 from app.scoring.figures import det_figure, reliability_figure, roc_figure, training_figure
 from app.scoring.group_figures import groups_figure
@@ -26,10 +27,11 @@ def terms_table(evaluations: Sequence[Evaluation]) -> Table:
     rows: list[list[Cell]] = []
     for e in evaluations:
         chance = f"{number(e.ece_floor.mean)} ({number(e.ece_floor.low)} to {number(e.ece_floor.high)})"
-        entries = [(e.name, e.score, chance.replace(" ", "\N{NO-BREAK SPACE}"))]
-        entries += [(f"{e.name}: {f.name}", f.score, "–") for f in e.floors]
-        for name, s, floor in entries:
-            rows.append([name, s.score, s.fake_auc, s.real_auc, s.fake_eer, s.real_eer, s.fake_brier, s.real_brier])
+        entries = [(e.name, e.score, chance.replace(" ", "\N{NO-BREAK SPACE}"), e.fake_range, e.real_range)]
+        entries += [(f"{e.name}: {f.name}", f.score, "–", NO_INTERVAL, NO_INTERVAL) for f in e.floors]
+        for name, s, floor, *ranges in entries:
+            areas = (ranged(area, interval) for area, interval in zip((s.fake_auc, s.real_auc), ranges, strict=True))
+            rows.append([name, s.score, *areas, s.fake_eer, s.real_eer, s.fake_brier, s.real_brier])
             rows[-1] += [s.ece, floor, s.corrected_ece, s.corrected_score]
     columns = [
         "data set",

@@ -57,7 +57,7 @@ def runs(tmp_path) -> Path:
 @contextmanager
 def served(runs: Path, *words: str, **env: str):
     """(process, port, what it said) of the dashboard."""
-    clean = {key: value for key, value in os.environ.items() if key not in ("PORT", "HOST", "DASHBOARD_PORT")}
+    clean = {key: value for key, value in os.environ.items() if key not in ("PORT", "LISTEN", "DASHBOARD_PORT")}
     command = [sys.executable, "-m", "jobs.dashboard", "--runs", str(runs), *words]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**clean, **env}) as process:
         said = ""
