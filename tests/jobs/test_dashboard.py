@@ -21,11 +21,10 @@ from app.runtime.usage import Look
 from app.scoring.dashboard import sections_of
 from jobs.dashboard import view_of
 from jobs.look_server import FRESH_S, Server
-from tests.browser import LAPTOP, PHONE, browser, opened
+from tests.browser import LAPTOP, PHONE, opened
 from tests.jobs.road import ROOT
 from tests.runtime.fake_nvml import FakeGpu, FakeNvml
 
-__all__ = ["browser"]
 NOT_THERE = (
     *("/report/..", "/report/%2e%2e", "/report/other/../../../secret.html", "/report/none"),
     *("/report/other/config.yaml", "/config.yaml", "//etc/passwd", "/report/other/beside-..html"),

@@ -13,10 +13,9 @@ import pytest
 import soundfile
 
 from jobs.report_tables import by_split
-from tests.browser import LAPTOP, PHONE, SCHEMES, browser, opened
+from tests.browser import LAPTOP, PHONE, SCHEMES, opened
 from tests.jobs.road import CONFIG, JOBS, ROOT, call, make_corpus
 
-__all__ = ["browser"]
 HOSTILE, LONG, BROKEN = "<img src=x onerror=alert('TEST')>", "TEST_00001", "TEST_00002"
 MORE = CONFIG.replace("bootstrap: 20", "bootstrap: 50, shown: 12, explain_s: 1.5, final: true")
 

@@ -1,0 +1,5 @@
+"""One browser for all pages."""
+
+from tests.browser import browser
+
+__all__ = ["browser"]
