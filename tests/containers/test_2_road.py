@@ -32,6 +32,16 @@ def test_done_again_nothing_is_computed(kim, road):
     assert done.returncode == 0 and done.stdout.count("done already") >= 5, done.stdout
 
 
+def test_the_report_is_made_anew_and_two_models_are_compared(kim, road):
+    done = kim.make("report", CONFIG="configs/demo.yaml", DATA="data/demo")
+    assert done.returncode == 0 and "done already" not in done.stdout, done.stdout
+    page = (kim.runs / "demo/report/index.html").read_text()
+    assert page.count("<audio") == 12 and "Worst mistakes: test" in page
+    done = kim.make("compare", RUNS_LIST="demo/crnn,demo/pooled_logistic", DATA="data/demo")
+    assert done.returncode == 0 and "Official score (lower is better)" in done.stdout, done.stdout
+    assert (kim.runs / "demo/report/beside-demo-pooled_logistic.html").stat().st_uid == kim.uid
+
+
 def test_the_whole_chain_runs_as_one_container_too(kim, road):
     done = kim.compose("run", "--rm", "all", CONFIG="configs/demo.yaml", DATA="data/demo")
     assert done.returncode == 0 and "done already" in done.stdout, done.stdout
