@@ -13,6 +13,7 @@ from app.scoring.svg import FAINT, INK, figure_svg
 
 Floats = NDArray[np.float32]
 DEPTH_DB = 70.0  # shown below the loudest cell
+QUIET_DB = -40.0  # what is quieter throughout is drawn as dark as it is
 LEVELS = 48  # of brightness: fewer make a smaller page
 FOR, AGAINST = (1.0, 0.46, 0.16), (0.25, 0.62, 1.0)  # spoke for such a voice, against it: told apart by all eyes
 TICKS_HZ = (100, 500, 1000, 2000, 4000, 8000, 12000)
@@ -31,7 +32,8 @@ def spectrogram_figure(mel_db: Floats, f0_hz: Floats, hop_s: float, mel_hz: Sequ
         seconds = np.arange(len(f0_hz)) * hop_s
         voiced = np.where(f0_hz > 0, f0_hz, np.nan)
         below.plot(seconds, voiced, color=INK, linewidth=1.6)
-        below.plot(seconds, voiced, color=INK, marker=".", markersize=1.5, linestyle="none")  # one frame alone
+        alone = np.where(_has_neighbours(f0_hz > 0), np.nan, voiced)  # a line does not show one frame
+        below.plot(seconds, alone, color=INK, marker=".", markersize=1.5, linestyle="none")
         top = float(np.nanmax(voiced)) if (f0_hz > 0).any() else 300.0
         below.set(xlabel="seconds", ylabel="F0, Hz", ylim=(50, max(200.0, 1.1 * top)))
         below.set_xlim(0, max(hop_s, (mel_db.shape[-1] - 1) * hop_s))
@@ -62,6 +64,12 @@ def credits_figure(
     return figure_svg(draw, alt)
 
 
+def _has_neighbours(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(frames,): whether the frame before or after is voiced."""
+    padded = np.pad(voiced, 1)
+    return padded[:-2] | padded[2:]
+
+
 def _image(ax: Axes, rgba: NDArray[Any], hop_s: float) -> None:
     """rgba: (rows, frames, 4), the lowest row first."""
     extent = (0.0, max(hop_s, (rgba.shape[1] - 1) * hop_s), 0.0, float(rgba.shape[0]))
@@ -80,7 +88,8 @@ def _hertz(ax: Axes, mel_hz: Sequence[float]) -> None:
 
 
 def _brightness(mel_db: Floats) -> NDArray[np.float64]:
-    level = np.clip(1 + (mel_db.astype(float) - float(mel_db.max())) / DEPTH_DB, 0, 1)
+    loudest = max(float(mel_db.max()), QUIET_DB)
+    level = np.clip(1 + (mel_db.astype(float) - loudest) / DEPTH_DB, 0, 1)
     found: NDArray[np.float64] = np.round(level * LEVELS) / LEVELS
     return found
 

@@ -4,6 +4,7 @@ Every colour is a stand-in that becomes a CSS variable of the page, so that one
 figure is legible in light and in dark.
 """
 
+import base64
 import io
 import re
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from html import escape
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from PIL import Image
 
 INK, FAINT, GRID, FAKE, REAL = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05"
 VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--grid", FAKE: "--fake", REAL: "--real"}
@@ -71,7 +74,20 @@ def figure_svg(draw: Callable[[Figure], None], alt: str, height: float = 3.0) ->
     text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
+    text = re.sub(r"(?<=data:image/png;base64,)[^\"]+", lambda found: _by_palette(found[0]), text)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1).strip()
+
+
+def _by_palette(png: str) -> str:
+    """The same picture (base64 of a PNG), in 60 % of the bytes where it has at most 256 colours."""
+    rgba = np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA"))
+    colours, places = np.unique(rgba.reshape(-1, 4), axis=0, return_inverse=True)
+    if len(colours) > 256:
+        return png
+    picture, stream = Image.fromarray(places.reshape(rgba.shape[:2]).astype(np.uint8), "P"), io.BytesIO()
+    picture.putpalette(colours[:, :3].tobytes())
+    picture.save(stream, "PNG", optimize=True, transparency=colours[:, 3].tobytes())
+    return base64.b64encode(stream.getvalue()).decode()
 
 
 def plain(name: str, longest: int) -> str:

@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from app.runtime.desk import Desk
+from jobs import clips
+from jobs.compare import _trained
 from jobs.report_tables import by_split
+from jobs.scored import validation_of
 from tests.browser import LAPTOP, PHONE, SCHEMES, opened
 from tests.jobs.road import CONFIG, JOBS, ROOT, call, make_corpus
 
@@ -73,14 +77,14 @@ def test_every_figure_is_drawn(report, browser):
         page = seen.page
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         figures = page.locator("figure svg[role=img][aria-label]")
-        clips = page.locator("article.clip").count()
-        assert clips == 24 + 24  # all of the test, half of validation
-        assert figures.count() > 3 * 3 + 2 * clips
+        shown = page.locator("article.clip").count()
+        assert shown == 24 + 24  # all of the test, half of validation
+        assert figures.count() > 3 * 3 + 2 * shown
         sizes = figures.evaluate_all("all => all.map(one => [one.clientWidth, one.clientHeight])")
         assert all(width > 200 and height > 80 for width, height in sizes)
         pictures = page.locator("article.clip svg image")
         boxes = pictures.evaluate_all("all => all.map(one => one.getBoundingClientRect().width)")
-        assert len(boxes) > clips and min(boxes) > 100
+        assert len(boxes) > shown and min(boxes) > 100
         loaded = """Promise.all([...document.querySelectorAll('svg image')].map(one => {
             const image = new Image(); image.src = one.getAttribute('xlink:href') || one.getAttribute('href');
             return image.decode().then(() => image.naturalWidth) }))"""
@@ -142,6 +146,20 @@ def test_what_it_shows_is_what_was_answered(run, report):
     assert len(page) < 15e6
     [look] = [json.loads(line) for line in (run[2] / "test_looks.jsonl").read_text().splitlines()]
     assert look["model"] in page  # one look, though the report was made twice
+
+
+def test_a_page_does_not_grow_beyond_its_size(run, monkeypatch, tmp_path):
+    """The last clips go without picture and player, and a sentence says so."""
+    data, _, runs = run
+    trained, model = _trained(runs, "road", str(data))
+    picks = clips.picks_of(validation_of(trained, model), 3)
+    monkeypatch.setattr(clips, "MOST_BYTES", 400_000)
+    shown, notes = clips.shown_clips(trained, model, picks, Desk(trained, tmp_path, "evaluate", "evaluate"))
+    assert [one.picked for one in shown] == picks and len(picks) == 6
+    heard = [one.audio is not None for one in shown]
+    assert heard == sorted(heard, reverse=True) and 1 <= sum(heard) < 6
+    assert all(bool(one.panels) == (one.audio is not None) for one in shown)
+    assert any("too large (evaluate.shown)" in note for note in notes)
 
 
 def test_each_recording_is_counted_once(run):
