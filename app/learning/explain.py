@@ -1,9 +1,11 @@
 """Which times and bands of a clip carried a model's answer: integrated gradients, or occlusion where there are none.
 
-What is hidden gets the clip's mean level, as the stripes do that training hides: the model has met such clips. From
-the clip with all of it hidden to the clip as it is, each place is credited with what it adds to the logit, so that the
-credits add up to the difference of the two. For a model that hears waveforms the same change of level is made in the
-sound itself. Trees have no gradients: there patch after patch is hidden, and the map says what the logit loses.
+What is hidden gets the clip's mean level, as the stripes do that training hides: the model has met such clips. From the
+clip with all of it hidden to the clip as it is, each place is credited with what it adds to the logit, so that the
+credits add up to the difference of the two. Measures are hidden at their median, on the scales that a network has: a
+step on the way, as where a voice begins, would be in no gradient. For a model that hears waveforms the same change of
+level is made in the sound itself. Trees have no gradients: there patch after patch is hidden, and the map says what the
+logit loses.
 
 Sources: M. Sundararajan et al., Axiomatic attribution for deep networks, ICML 2017; M. Zeiler and R. Fergus,
 Visualizing and understanding convolutional networks, ECCV 2014. That a map must hang on what was learnt: J. Adebayo
@@ -21,7 +23,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from app.features.batches import Batch, Waves
+from app.models.inputs import on_the_way
 
+GRADIENTS, OCCLUSION = "integrated gradients", "occlusion"
 STEPS = 32  # of the way from hidden to heard
 SMOOTH_S, SMOOTH_BANDS = 0.025, 1 / 64  # single cells say nothing: deviation of the blur, in time and of all bands
 PATCH_S, PATCH_BANDS = 0.25, 1 / 8  # of occlusion: between the middles of neighbouring patches
@@ -37,7 +41,7 @@ Credits = tuple[Tensor, Tensor]  # of the map (2, mels, frames) and of the measu
 class Explained(NamedTuple):
     """One clip of `frames` frames of sound. Columns are (fake, real), numbers are logits before calibration."""
 
-    by: str  # "integrated gradients" or "occlusion"
+    by: str  # GRADIENTS or OCCLUSION
     logits: NDArray[np.float64]  # (2,) of the clip
     without: NDArray[np.float64]  # (2,) with all of it hidden
     maps: NDArray[np.float32]  # (2, mels, frames): > 0 spoke for such a voice
@@ -45,9 +49,15 @@ class Explained(NamedTuple):
     hidden: NDArray[np.float64]  # (2,) without the tenth of the map that told most for the answer given, yes or no
     elsewhere: NDArray[np.float64]  # (2,) mean, with as large a part of the same shape hidden in other places
 
+    @property
+    def missed(self) -> NDArray[np.float64]:
+        """(2,) how far the credits are from adding up; nan for occlusion, whose credits need not."""
+        total = self.maps.sum((1, 2), dtype=float) + self.strip.sum(1, dtype=float)
+        return np.where(self.by == GRADIENTS, self.logits - self.without - total, np.nan)
 
-def answers_of_features(network: nn.Module, clip: Batch) -> Answer:
-    """clip: one, (1, mels, frames)."""
+
+def answers_of_features(network: nn.Module, clip: Batch, channels: Sequence[str]) -> Answer:
+    """clip: one, (1, mels, frames). channels: names of its measures."""
     frames = int(clip.frames)
     mean = clip.mel[..., :frames].mean()
     median = clip.temporal[..., :frames].median(-1, keepdim=True).values
@@ -55,7 +65,8 @@ def answers_of_features(network: nn.Module, clip: Batch) -> Answer:
     def answer(seen: Tensor, heard: Tensor) -> Tensor:
         many = _many(clip, len(seen))
         mel = torch.lerp(many.mel, mean, _as_long(seen, many.mel))
-        measures = torch.lerp(many.temporal, median.expand_as(many.temporal), _as_long(heard[:, None], many.mel))
+        hidden = _as_long(heard[:, None], many.mel)
+        measures = on_the_way(channels, many.temporal, median.expand_as(many.temporal), hidden)
         return network(many._replace(mel=mel, temporal=measures))
 
     return answer
@@ -104,9 +115,9 @@ def explained(
     seen, heard = torch.zeros(2, mels, frames), torch.zeros(2, frames)
     seen[1], heard[1] = 1, 1
     whole, without = _logits(answer, iter(zip(seen, heard, strict=True)), together, between)
-    by, credits = "integrated gradients", _gradients(answer, mels, frames, together, between)
+    by, credits = GRADIENTS, _gradients(answer, mels, frames, together, between)
     if credits is None:
-        by, credits = "occlusion", _occlusion(answer, mels, frames, hop_s, whole, together, between)
+        by, credits = OCCLUSION, _occlusion(answer, mels, frames, hop_s, whole, together, between)
     else:
         blur = (0, SMOOTH_BANDS * mels, SMOOTH_S / hop_s)
         credits = torch.from_numpy(gaussian_filter(credits[0].numpy(), blur)), credits[1]
@@ -192,9 +203,12 @@ def _logits(
 
 
 def _tenth(one: Tensor, yes: bool) -> Tensor:
-    """(mels, frames) of 0 and 1: what spoke most for the answer that was given, yes or no."""
-    toward = one if yes else -one
-    return (toward >= toward.flatten().quantile(1 - TELLING)).float()
+    """(mels, frames) of 0 and 1: what spoke most for the answer that was given, yes or no; less where less spoke so."""
+    toward = (one if yes else -one).flatten()
+    most = toward.topk(max(1, round(TELLING * len(toward)))).indices
+    shape = torch.zeros_like(toward)
+    shape[most] = (toward[most] > 0).to(shape.dtype)
+    return shape.view_as(one).float()
 
 
 def _rolled(shape: Tensor, number: int) -> Tensor:

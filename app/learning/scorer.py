@@ -17,7 +17,7 @@ from app.config import Config
 from app.config.ladder import LADDER
 from app.errors import UserError
 from app.features.batches import AnyBatch, Batch, Waves
-from app.features.frames import frame_and_hop, num_frames
+from app.features.frames import channel_names, frame_and_hop, num_frames
 from app.features.front_end import front_end
 from app.features.on_cpu import features_of
 from app.features.spectral_plan import mel_middles_hz
@@ -87,7 +87,9 @@ class ModelFolder:
         rate, how, yes = config.sample_rate, config.extract, (self.scores([window])[0] >= 0.5).tolist()
         mels, frames = how.mels, num_frames(len(window), rate, how)
         if isinstance(batch, Batch):
-            return explained(answers_of_features(self.network, batch), mels, frames, how.hop_s, yes, 8, between)
+            return explained(
+                answers_of_features(self.network, batch, channel_names(how)), mels, frames, how.hop_s, yes, 8, between
+            )
         mel = torch.from_numpy(self.picture(window)[0])
         frame, hop = frame_and_hop(rate, how)
         middles = mel_middles_hz(mels, how.mel_hz)

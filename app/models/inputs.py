@@ -1,6 +1,6 @@
 """From stored features to what a network sees: fixed transforms, then the training set's mean and spread."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from app.features.batches import Batch
 
 SPREAD = 1e-4  # no channel is divided by less
+MIDDLE_HZ = 150.0  # F0 is heard in octaves from here; without a voice it is heard as this
 DEPTH_DB = 80.0  # what lies further below a clip's loudest is rounding, or digital silence
 
 
@@ -69,10 +70,36 @@ class Inputs(nn.Module):
         return mel, temporal, mask
 
 
+def on_the_way(channels: Sequence[str], values: Tensor, others: Tensor, share: Tensor) -> Tensor:
+    """Measures (..., channels, frames) on the way from `values` (share 0) to `others` (1), on the scales of `Inputs`.
+
+    Half of the way from 100 Hz to 400 Hz are 200 Hz. What is heard changes at an even pace, without a step where a
+    voice begins. share: (..., 1, frames).
+    """
+    rows = []
+    for k, name in enumerate(channels):
+        start, end = (_transform(name, measures[..., k, :]) for measures in (values, others))
+        rows.append(_measured(name, torch.lerp(start, end, share[..., 0, :])))
+    return torch.stack(rows, -2)
+
+
+def _measured(name: str, heard: Tensor) -> Tensor:
+    """What `_transform` makes `heard` of; of several the one with a voice."""
+    if name == "f0_hz":
+        return MIDDLE_HZ * torch.exp2(heard)
+    if name.endswith("_hz"):
+        return torch.exp2(heard) - 100.0
+    if name in ("flatness", "flux"):
+        return 10**heard - 1e-5
+    if name == "rms":
+        return 10 ** (heard / 20)
+    return heard
+
+
 def _transform(name: str, values: Tensor) -> Tensor:
     """Scales as the ear has them: octaves for pitch, logarithms for what spans decades."""
     if name == "f0_hz":
-        return torch.where(values > 0, (values.clamp_min(1.0) / 150.0).log2(), torch.zeros_like(values))
+        return torch.where(values > 0, (values.clamp_min(1.0) / MIDDLE_HZ).log2(), torch.zeros_like(values))
     if name.endswith("_hz"):
         return (values.clamp_min(0.0) + 100.0).log2()
     if name in ("flatness", "flux"):

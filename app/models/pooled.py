@@ -35,7 +35,9 @@ class Pooled(nn.Module):
         values = torch.cat([mel, temporal], 1)
         count = mask.sum(-1).clamp_min(1.0)
         mean = values.sum(-1) / count
-        spread = (((values - mean[..., None]) * mask).square().sum(-1) / count).sqrt()
+        power = ((values - mean[..., None]) * mask).square().sum(-1) / count
+        still = power == 0  # its root has no gradient
+        spread = torch.where(still, 0.0, torch.where(still, 1.0, power).sqrt())
         change = (values.diff(dim=-1).abs() * mask[..., 1:]).sum(-1) / (count - 1).clamp_min(1.0)
         return torch.cat([mean, spread, change], -1)
 

@@ -13,7 +13,8 @@ def heard(batch: Waves) -> Tensor:
     """(clips, samples) of RMS 1: how loud a clip is says nothing. A short clip is repeated until the window is full."""
     wave = batch.filled()
     wave = wave - wave.mean(-1, keepdim=True)
-    return wave / wave.square().mean(-1, keepdim=True).sqrt().clamp_min(SILENCE)
+    power = wave.square().mean(-1, keepdim=True)
+    return wave / power.clamp_min(SILENCE**2).sqrt()  # in this order: silence has a gradient
 
 
 def at_rate(sample_rate: int, wanted: int) -> nn.Module:

@@ -13,6 +13,7 @@ from app.scoring.scored import Picked
 from app.scoring.table import number
 
 COLUMNS = ("fake", "real")
+MOST_MISSED = 0.1  # logits: more is told
 NAMES = {"snr_db": "SNR"}
 Panel = tuple[str, Markup]  # caption, and an SVG of ours: of text from outside it holds the escaped alt alone
 
@@ -57,6 +58,7 @@ class Credits(NamedTuple):
     by: str
     maps: NDArray[np.float32]  # (2, mels, frames)
     strip: NDArray[np.float32]  # (2, frames)
+    missed: Sequence[float]  # logits that the clip adds beyond what is credited; of occlusion nan
     hidden: Sequence[float]  # p without the tenth of the map that told most
     elsewhere: Sequence[float]  # p without as large a part elsewhere
 
@@ -94,4 +96,6 @@ def credit_sentences(picked: Picked, credits: Credits) -> list[str]:
             f"{number(float(credits.hidden[c]))}; without as large a part elsewhere, to "
             f"{number(float(credits.elsewhere[c]))}."
         )
+        if abs(credits.missed[c]) > MOST_MISSED:
+            said.append(f"The credits of the {column} voice miss {credits.missed[c]:+.2f} of its logit.")
     return said

@@ -5,15 +5,18 @@ from scipy.stats import spearmanr
 from torch import nn
 from torch.nn import functional as F
 
+from app.config import Config, ExtractConfig
+from app.config.ladder import LADDER
 from app.features.batches import Batch, Waves
 from app.features.extract import compute
 from app.features.frames import frame_and_hop
 from app.features.spectral_plan import mel_middles_hz
-from app.learning.explain import _windows, answers_of_features, answers_of_sound, explained
+from app.learning.explain import _tenth, _windows, answers_of_features, answers_of_sound, explained
 from app.learning.stripes import draw_stripes, hide_stripes
 from app.models.crnn import Crnn
-from tests.models.model_batches import CHANNELS, EXTRACT, batch_of, with_garbage
-from tests.models.wave_models import RATE
+from app.models.registry import NAMES, build
+from tests.models.model_batches import CHANNELS, EXTRACT, batch_of, model_of, with_garbage
+from tests.models.wave_models import RATE, waves_of
 
 HOP_S = 0.01
 MELS, FRAMES = EXTRACT.mels, 160
@@ -42,7 +45,7 @@ def test_the_map_shows_the_place_that_a_model_reacts_to():
     """A tone in bands 8 to 10 from 0.6 to 0.8 s."""
     clip = batch_of(1, frames=FRAMES)
     clip.mel[:, 8:11, 60:80] = 40.0
-    found = explained(answers_of_features(Place(slice(8, 11), slice(60, 80)), clip), MELS, FRAMES, HOP_S)
+    found = explained(answers_of_features(Place(slice(8, 11), slice(60, 80)), clip, CHANNELS), MELS, FRAMES, HOP_S)
     fake, real = found.maps
     inside = fake[8:11, 60:80]
     assert inside.min() > 0.2 * fake.max() and inside.sum() > 0.7 * fake.sum()
@@ -63,7 +66,7 @@ class Stepwise(Place):
 def test_without_gradients_patch_after_patch_is_hidden():
     clip = batch_of(1, frames=FRAMES)
     clip.mel[:, 8:11, 60:80] = 10.0
-    found = explained(answers_of_features(Stepwise(slice(8, 11), slice(60, 80)), clip), MELS, FRAMES, HOP_S)
+    found = explained(answers_of_features(Stepwise(slice(8, 11), slice(60, 80)), clip, CHANNELS), MELS, FRAMES, HOP_S)
     assert found.by == "occlusion" and found.logits[0] == 1 and found.without[0] == 0
     band, frame = np.unravel_index(found.maps[0].argmax(), found.maps[0].shape)
     assert 7 <= band <= 11 and 50 <= frame <= 90
@@ -74,24 +77,65 @@ def test_padding_is_neither_hidden_nor_heard():
     clip = batch_of(1, frames=200)
     cut = with_garbage(clip, torch.tensor([FRAMES]))
     model = trained(batch_of(8, frames=40), steps=3)
-    whole = explained(answers_of_features(model, cut), MELS, FRAMES, HOP_S)
+    whole = explained(answers_of_features(model, cut, CHANNELS), MELS, FRAMES, HOP_S)
     alone = Batch(cut.mel[..., :FRAMES], cut.temporal[..., :FRAMES], cut.frames, cut.targets)
-    same = explained(answers_of_features(model, alone), MELS, FRAMES, HOP_S)
+    same = explained(answers_of_features(model, alone, CHANNELS), MELS, FRAMES, HOP_S)
     assert whole.maps.shape == (2, MELS, FRAMES) and whole.strip.shape == (2, FRAMES)
     for a, b in zip(whole[1:], same[1:], strict=True):
         assert a == pytest.approx(b, abs=2e-5)
 
 
+def still_clips() -> dict[str, Batch]:
+    """Whose bands, or measures, do not move: without a band, silent, never voiced, one frame."""
+    stopped, silent, unvoiced = (batch_of(1, frames=FRAMES, seed=n) for n in range(3))
+    stopped.mel[:, 7:] = -100.0
+    silent.mel[:], silent.temporal[:] = -100.0, 0.0
+    unvoiced.temporal[:, 0] = 0.0
+    return {"stopped": stopped, "silent": silent, "unvoiced": unvoiced, "one frame": batch_of(1, frames=1)}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if LADDER[name].reads == "extract"])
+def test_what_does_not_move_has_credits_all_the_same(name):
+    model = model_of(name)
+    for what, clip in still_clips().items():
+        found = explained(answers_of_features(model, clip, CHANNELS), MELS, int(clip.frames), HOP_S)
+        for numbers in found[1:]:
+            assert np.isfinite(numbers).all(), what
+        if what != "silent" and found.by == "integrated gradients":
+            total = found.maps.sum((1, 2)) + found.strip.sum(1)
+            assert total == pytest.approx(found.logits - found.without, rel=0.2, abs=0.2), what
+
+
+@pytest.mark.parametrize("name", ["lfcc_lcnn", "aasist_like"])
+@pytest.mark.parametrize("level", [0.0, 0.5])
+def test_silence_and_a_direct_current_have_finite_credits(name, level):
+    torch.manual_seed(0)
+    config = Config(sample_rate=RATE, extract=ExtractConfig(mel_hz=(40, 7600)))
+    how, model = config.extract, build(name, config)
+    model.learn(lambda: [waves_of(4)])
+    wave = torch.full((1, 8000), level)
+    clip = Waves(wave, torch.tensor([8000]), torch.full((1, 2), torch.nan), False)
+    mel = compute(wave, RATE, how)[0][0]
+    frame, hop = frame_and_hop(RATE, how)
+    answer = answers_of_sound(model.eval(), clip, mel, mel_middles_hz(how.mels, how.mel_hz), RATE, frame, hop)
+    found = explained(answer, how.mels, mel.shape[-1], HOP_S, together=2)
+    for numbers in found[1:]:
+        assert np.isfinite(numbers).all()
+
+
 def test_credits_add_up_to_what_the_clip_adds():
-    """Of a trained network, over both of its inputs; blurring takes hardly any away."""
+    """Of a trained network, over both of its inputs, where voices come and go; blurring takes hardly any away."""
     batch = clips_with_bursts(64, seed=0)[0]
+    for n in range(4):  # voiced in less than half of the frames: F0 is hidden as no voice
+        batch.temporal[n, 0] = 0.0
+        batch.temporal[n, 0, 30 : 60 + 20 * n] = torch.linspace(90.0, 240.0, 30 + 20 * n)
     model = trained(batch, steps=20)
     asked = []
     for n in range(4):
-        answer = answers_of_features(model, batch.part(n, 1))
+        answer = answers_of_features(model, batch.part(n, 1), CHANNELS)
         found = explained(answer, MELS, FRAMES, HOP_S, between=lambda: asked.append(1))
         total = found.maps.sum((1, 2)) + found.strip.sum(1)
-        assert total == pytest.approx(found.logits - found.without, rel=0.1, abs=0.1)
+        assert total == pytest.approx(found.logits - found.without, rel=0.02, abs=0.02)
         assert found.by == "integrated gradients" and np.abs(found.strip).sum() > 0
         in_threes = explained(answer, MELS, FRAMES, HOP_S, together=3)
         assert in_threes.maps == pytest.approx(found.maps, abs=1e-4)
@@ -140,8 +184,10 @@ def test_the_map_hangs_on_what_was_learnt():
     other, alike, found_it = randomised(model), [], []
     for n in range(0, 16, 2):
         clip = unseen.part(n, 1)
-        learnt, random = (explained(answers_of_features(m, clip), MELS, FRAMES, HOP_S) for m in (model, other))
-        again = explained(answers_of_features(model, clip), MELS, FRAMES, HOP_S)
+        learnt, random = (
+            explained(answers_of_features(m, clip, CHANNELS), MELS, FRAMES, HOP_S) for m in (model, other)
+        )
+        again = explained(answers_of_features(model, clip, CHANNELS), MELS, FRAMES, HOP_S)
         assert np.array_equal(again.maps, learnt.maps)
         assert learnt.logits[0] > 1
         burst = np.zeros_like(learnt.maps[0], bool)
@@ -161,6 +207,18 @@ class Listens(nn.Module):
         power = torch.fft.rfft(part).abs().square()[:, 190:211].sum(1)  # 5 Hz a bin
         level = 10 * power.log10() / 10
         return torch.stack([level, -level], 1)
+
+
+def test_a_tenth_is_a_tenth():
+    """Whatever the numbers are; where less than a tenth spoke for the answer, less is hidden, and never all."""
+    draw = torch.Generator().manual_seed(0)
+    flat, few = torch.zeros(20, 50), torch.zeros(20, 50)
+    few[3, 7:10] = 1.0
+    assert _tenth(torch.randn(20, 50, generator=draw), True).sum() == 100
+    assert _tenth(torch.ones(20, 50), True).sum() == 100 and _tenth(torch.ones(20, 50), False).sum() == 0
+    assert _tenth(flat, True).sum() == 0 and _tenth(few, True).sum() == 3
+    noise = torch.randn(20, 50, generator=draw)
+    assert (noise * _tenth(noise, False)).sum() == pytest.approx(float(noise.flatten().sort().values[:100].sum()))
 
 
 def test_of_a_sound_the_same_place_is_found():

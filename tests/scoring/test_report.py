@@ -75,7 +75,7 @@ def shown() -> ShownClip:
     f0 = np.where(rng.random(101) > 0.5, 180.0, 0.0).astype(np.float32)
     picture = Picture(rng.normal(-40, 9, (16, 101)).astype(np.float32), f0, 0.01, np.linspace(50, 7000, 16).tolist())
     maps, strip = rng.normal(0, 1, (2, 16, 101)).astype(np.float32), rng.normal(0, 1, (2, 101)).astype(np.float32)
-    credits = Credits("integrated gradients", maps, strip, [0.4, 0.5], [0.11, 0.92])
+    credits = Credits("integrated gradients", maps, strip, [0.02, -0.3], [0.4, 0.5], [0.11, 0.92])
     panels = [spectrogram_panel(picked, picture), *credit_panels(picked, picture, credits)]
     return ShownClip(picked, HOSTILE, panels, credit_sentences(picked, credits), "data:audio/flac;base64,AAAA")
 
@@ -271,3 +271,8 @@ def test_cells():
         "0",
     ]
     assert [duration(s) for s in (0.42, 12, 200, 18120, None)] == ["0.4 s", "12 s", "3 min 20 s", "5 h 2 min", "–"]
+
+
+def test_credits_that_do_not_add_up_say_so(text):
+    assert "The credits of the real voice miss -0.30 of its logit." in text
+    assert "The credits of the fake voice miss" not in text  # 0.02
