@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from app.runtime.usage import Look
 from app.scoring.dashboard import Job, View, curve_panels
 from app.scoring.table import Table, as_table
 from jobs.leaderboard import entries_under
-from jobs.look_server import Server, is_loopback
+from jobs.look_server import Server
 from jobs.pack import guarded
 from jobs.status import is_at_work, label_of, no_job, note_of, row_of, tasks_under
 
@@ -45,20 +46,39 @@ def main() -> None:
     server = _server(args.host, args.port, lambda: view_of(runs, look), runs)
     port = server.port
     key = f"?token={server.token}" if server.token else ""
-    name = "127.0.0.1" if is_loopback(args.host) or args.published else socket.gethostname()
+    to_all = args.host in ("0.0.0.0", "::", "")
+    here = "127.0.0.1" if args.published or to_all or args.host == "localhost" else args.host
+    here = f"[{here}]" if ":" in here else here
+    name = socket.gethostname() if to_all and not args.published else here
     print(f"dashboard of {args.runs}: http://{name}:{port}/{key}", file=sys.stderr)
-    print(f"  from a machine of yours: ssh -N -L {port}:127.0.0.1:{port} SERVER, then http://127.0.0.1:{port}/{key}",
+    print(f"  from a machine of yours: ssh -N -L {port}:{here}:{port} SERVER, then http://127.0.0.1:{port}/{key}",
           file=sys.stderr)  # fmt: skip
     print("  Ctrl-C ends it; no job minds", file=sys.stderr, flush=True)
     server.serve()
 
 
 def view_of(runs: Path, look: Look) -> View:
-    """What is to be seen now."""
-    tasks = tasks_under(runs)
+    """What is to be seen now; a file that is no longer as we write them spoils its own section alone."""
+    trouble = dict[str, str]()
+
+    def seen(section: str, part: Callable[[], Any]) -> Any:
+        try:
+            return part()
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            trouble[section] = f"{type(error).__name__}: {error}"
+            return ()
+
+    tasks = seen("jobs", lambda: tasks_under(runs))
     at_work = [task for task in tasks if is_at_work(task)]
     shown = at_work + [task for task in tasks if not is_at_work(task)][:ENDED]
-    return View(look(), [_job(task) for task in shown], _curves(runs, at_work), _best(runs), _reports(runs))
+    return View(
+        seen("machine", look) or None,
+        seen("jobs", lambda: [_job(task) for task in shown]),
+        seen("curves", lambda: _curves(runs, at_work)),
+        seen("best", lambda: _best(runs)),
+        seen("best", lambda: _reports(runs)),
+        trouble,
+    )
 
 
 def _server(host: str, port: str, view: Any, runs: Path) -> Server:
@@ -112,10 +132,14 @@ def _best(runs: Path) -> list[Table]:
 
 
 def _reports(runs: Path) -> list[tuple[str, str]]:
-    return [
-        (path.parent.parent.name, f"/report/{path.parent.parent.name}")
-        for path in sorted(runs.glob("*/report/index.html"))
-    ]
+    """Each run's report, and the comparisons beside it."""
+    found = []
+    for path in sorted(runs.glob("*/report/index.html")):
+        run = path.parent.parent.name
+        found.append((run, f"/report/{run}"))
+        for page in sorted(path.parent.glob("beside-*.html")):
+            found.append((f"{run} {page.stem.replace('-', ' ', 1)}", f"/report/{run}/{page.name}"))
+    return found
 
 
 def _changed(path: Path) -> float:

@@ -88,7 +88,7 @@ def differences(entry: Entry, best: Entry) -> dict[str, Any]:
 
 def _entry(folder: Path) -> Entry | None:
     ready = read_json(folder / "model.json") or {}
-    if not {"plan", "parameters"} <= ready.keys() or ready["name"] not in LADDER:
+    if not {"plan", "parameters", "trust", "select"} <= ready.keys() or ready["name"] not in LADDER:
         return None
     select, speed = ready["select"], read_json(folder / "speed.json") or {}
     return {

@@ -1,5 +1,6 @@
 """A small server for looking: the dashboard, its state, the reports. GET and HEAD alone; it changes nothing."""
 
+import hashlib
 import hmac
 import ipaddress
 import json
@@ -9,10 +10,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from app.scoring.dashboard import View, sections_of
 from app.scoring.page import page
@@ -20,7 +20,7 @@ from app.scoring.page import page
 EVERY_S = 2.0  # the page asks so often
 FRESH_S = 1.0  # however many ask, it is looked no more often than this
 PATIENCE_S = 10.0  # with whoever asks slowly
-COOKIE = "moksori-token"
+COOKIE = "moksori-"  # and a mark of the token: a browser keeps one jar for all ports of a host
 TITLES = {"machine": "Machine", "jobs": "Jobs", "curves": "Curves", "best": "Models"}
 NEVER = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 REPORT = re.compile(r"/report/(\w[\w.-]*)(?:/(beside-[\w.-]+\.html))?")
@@ -33,7 +33,6 @@ class Server:
         self.token = "" if is_loopback(host) else secrets.token_urlsafe(24)
         self.runs, self._view = runs, view
         self._one, self._seen, self._when = threading.Lock(), dict[str, str](), 0.0
-        self.host = ""
         looks = self
 
         class Handler(_Handler):
@@ -42,6 +41,7 @@ class Server:
         kind = type("_Http", (_Http,), {"address_family": socket.AF_INET6 if ":" in host else socket.AF_INET})
         self._http = kind((host, port), Handler)
         self.port: int = self._http.server_address[1]
+        self.cookie = f"{COOKIE}{hashlib.sha256(self.token.encode()).hexdigest()[:12]}"
 
     def serve(self) -> None:
         """Until the process is told to end."""
@@ -53,7 +53,7 @@ class Server:
         with self._one:
             if time.monotonic() - self._when > FRESH_S or not self._seen:
                 view = self._view()
-                self._seen, self.host, self._when = sections_of(view), view.usage.host, time.monotonic()
+                self._seen, self._when = sections_of(view), time.monotonic()
             return self._seen
 
 
@@ -87,8 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
         given = parse_qs(asked.query).get("token", [""])[0]
         if looks.token and not self._may(given):
             return self._send(with_body, 403, "Forbidden: the address that make dashboard printed holds a token.")
-        if given:  # kept as a cookie, so that it stays in no history
-            cookie = f"{COOKIE}={looks.token}; HttpOnly; SameSite=Strict; Path=/"
+        if given and looks.token:  # kept as a cookie, so that it stays in no history
+            cookie = f"{looks.cookie}={looks.token}; HttpOnly; SameSite=Strict; Path=/"
             return self._send(with_body, 303, "", {"Location": asked.path or "/", "Set-Cookie": cookie})
         if asked.path == "/":
             nonce = secrets.token_urlsafe(16)
@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         return page(
             "dashboard.html.j2",
             sections=looks.state(),
-            host=looks.host,
+            host=socket.gethostname(),
             runs=str(looks.runs),
             when=time.strftime("%F %T"),
             titles=TITLES,
@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _report(self, path: str) -> bytes | None:
-        named = REPORT.fullmatch(path)
+        named = REPORT.fullmatch(unquote(path))
         if not named:
             return None
         try:
@@ -131,11 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
         return name.strip("[]") == "localhost" or is_loopback(name.strip("[]"))
 
     def _may(self, given: str) -> bool:
-        try:
-            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(COOKIE)
-        except CookieError:
-            cookie = None
-        offered = given or (cookie.value if cookie else "")
+        kept = re.search(rf"(?:^|;) *{self.server_of.cookie}=([\w-]+)", self.headers.get("Cookie", ""))
+        offered = given or (kept[1] if kept else "")
         return hmac.compare_digest(offered.encode(), self.server_of.token.encode())
 
     def _send(

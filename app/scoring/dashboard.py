@@ -1,7 +1,7 @@
 """The running view: what this machine does, every job, live curves, the best models. Parts of a page, made anew."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from markupsafe import Markup
@@ -38,11 +38,12 @@ class Job:
 class View:
     """All that the page shows at one moment."""
 
-    usage: Usage
+    usage: Usage | None = None
     jobs: Sequence[Job] = ()
     panels: Sequence[Panel] = ()  # curves of trainings
     best: Sequence[Table] = ()
-    reports: Sequence[tuple[str, str]] = ()  # run, address of its page
+    reports: Sequence[tuple[str, str]] = ()  # what it is, address of its page
+    trouble: Mapping[str, str] = field(default_factory=dict)  # section -> what is wrong with its files
 
 
 def sections_of(view: View) -> dict[str, str]:

@@ -1,10 +1,12 @@
 """The running view: a real server over files as jobs write them, in a real browser; GPUs are played."""
 
+import html
 import http.client
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -30,6 +33,7 @@ NOT_THERE = (
     *("/report/other/config.yaml", "/config.yaml", "//etc/passwd", "/report/other/beside-..html"),
 )
 HOSTILE = "<img src=x onerror=alert(1)>"
+TOLD = ("plan", "parameters", "select", "trust")
 EPOCH = {"train_loss": 0.6, "select_loss": 0.5, "select_score": 0.3, "select_auc": 0.7}
 
 
@@ -107,7 +111,7 @@ def test_it_shows_what_runs_and_what_comes(runs, browser, size, scheme):
             assert seen.said == []  # until its server is gone
             assert {one.split("/")[2] for one in seen.asked} == {f"127.0.0.1:{port}"}
             process.send_signal(signal.SIGTERM)
-            page.locator("#when", has_text="no answer").wait_for(timeout=20_000)
+            page.locator("#lost[role=status]", has_text="No answer").wait_for(timeout=20_000)
 
 
 def test_a_run_that_is_gone_is_no_job_at_work(runs):
@@ -144,13 +148,19 @@ def test_for_others_too_it_wants_its_token(runs):
         token = re.search(r"\?token=([\w-]{20,})", said)[1]
         for path in ("/", "/state", "/report/other", "/?token=", f"/?token={token}x", "/?token=%C3%A9"):
             assert ask(port, path)[0] == 403, path
-        assert ask(port, "/state", Cookie="moksori-token=guess")[0] == 403
+        assert ask(port, "/state", Cookie="moksori-=guess")[0] == 403
         code, _, headers = ask(port, f"/?token={token}")
         assert code == 303 and headers["Location"] == "/" and "HttpOnly; SameSite=Strict" in headers["Set-Cookie"]
         cookie = headers["Set-Cookie"].split(";")[0]
         assert ask(port, "/state", Cookie=cookie)[0] == 200
+        # beside what others left on this host, another dashboard of ours among them
+        for jar in (f'x={{"a": 1}}; {cookie}', f"a=b,c d; {cookie}; y", f"moksori-0123456789ab=other; {cookie}"):
+            assert ask(port, "/state", Cookie=jar)[0] == 200, jar
+        assert ask(port, "/state", Cookie=f"x{cookie}")[0] == 403
     with served(runs) as (_, port, said):
         assert "token" not in said
+        code, _, headers = ask(port, "/?token=x")  # of another dashboard: nothing is set, which would end that one's
+        assert code == 200 and headers["Set-Cookie"] is None
         found = [line.split()[3] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]  # of what listens
         listens = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if " 0A " in line]
         assert found and [one for one in listens if one.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
@@ -165,6 +175,65 @@ def test_a_port_that_is_taken_is_told_or_the_next_one_used(runs):
         assert done.returncode == 2 and f"{port}: Address already in use" in done.stderr and "fix: " in done.stderr
     done = subprocess.run([*command[:-1], "many"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "PORT=many is no port" in done.stderr
+
+
+def test_names_of_runs_and_their_comparisons_are_found(runs):
+    for run, page in (("목소리", "index.html"), ("목소리", "beside-둘.html"), ("other", "beside-b-crnn--crnn.html")):
+        (runs / run / "report").mkdir(parents=True, exist_ok=True)
+        (runs / run / "report" / page).write_text(f"{run} {page}")
+    with served(runs) as (_, port, _):
+        words = ask(port, "/")[1]
+        links = re.findall(r'<a href="(/report/[^"]+)">([^<]+)</a>', words)
+        assert [name for _, name in links] == ["other", "other beside b-crnn--crnn", "목소리", "목소리 beside 둘"]
+        for link, _ in links:
+            code, text, _ = ask(port, quote(html.unescape(link)))
+            assert code == 200 and ("report" in text or "index.html" in text or "beside" in text), link
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "section"),
+    [
+        (
+            "night/models/crnn-1/model.json",
+            '{"name": "crnn", "plan": 1, "parameters": 2, "select": 3, "trust": 4}',
+            "best",
+        ),
+        ("other/report/status/torn.json", '{"state": "done", "label": []}', "jobs"),
+    ],
+)
+def test_a_file_of_another_kind_spoils_its_section_alone(runs, path, words, section):
+    (runs / path).write_text(words)
+    sections = sections_of(view_of(runs, Look(runs)))
+    for name, inside in sections.items():
+        assert ("Cannot be read" in inside) == (name == section), name
+    assert "cores busy" in sections["machine"] and "<svg" in sections["curves"]
+
+
+def test_who_reads_is_not_disturbed(runs, browser):
+    """Focus, scroll and selection outlive the next look."""
+    with served(runs) as (_, port, _), opened(browser, f"http://127.0.0.1:{port}/", PHONE) as seen:
+        page, jobs = seen.page, "#jobs .scroll"
+        page.focus(jobs)
+        page.eval_on_selector(jobs, "one => { one.scrollLeft = 60; one.was = 1 }")
+        end = time.monotonic() + 20
+        while page.eval_on_selector(jobs, "one => one.was"):  # until it is taken over anew
+            assert time.monotonic() < end
+            page.wait_for_timeout(200)
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Jobs"
+        assert page.eval_on_selector(jobs, "one => one.scrollLeft") == 60
+        page.evaluate(f"document.getSelection().selectAllChildren(document.querySelector('{jobs} th'))")
+        page.wait_for_timeout(4500)  # two looks
+        assert page.evaluate("document.getSelection().toString()") != "" and seen.said == []
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "tunnel"),
+    [("::1", "http://[::1]:", ":[::1]:"), ("127.0.0.2", "http://127.0.0.2:", ":127.0.0.2:"),
+     ("0.0.0.0", f"http://{socket.gethostname()}:", ":127.0.0.1:")],
+)  # fmt: skip
+def test_the_address_that_is_printed_is_the_one_it_listens_on(runs, host, address, tunnel):
+    with served(runs, "--host", host) as (_, _, said):
+        assert address in said and tunnel in said
 
 
 def test_many_who_look_cost_one_look(runs):
