@@ -17,7 +17,8 @@ from app.errors import UserError
 from app.runtime.files import clear_torn, read_json
 from app.runtime.run import Run
 from app.runtime.stop import STOP
-from jobs.evaluate import answers_lie_there, log_look, looked
+from jobs.chain import stage_of
+from jobs.looks import answers_lie_there, check_answers, last_look, log_look
 from jobs.models import chosen_model
 from jobs.pack import guarded
 from jobs.scored import test_scores_of, validation_of
@@ -57,10 +58,10 @@ def compare(first: tuple[Run, dict[str, Any]], second: tuple[Run, dict[str, Any]
     folder = run.folder / "report"
     folder.mkdir(exist_ok=True)
     clear_torn(folder)
-    path = folder / f"beside-{re.sub('[^A-Za-z0-9_.-]', '-', names[1])}.html"
-    page = Comparison(
-        names[0], names[1], time.strftime("%F %H:%M"), data, _settings(first, second), _heard(first, data), notes
-    )
+    path = folder / page_name(*names)
+    heard, unheard = _heard(first, data, names[0])
+    notes += unheard
+    page = Comparison(names[0], names[1], time.strftime("%F %H:%M"), data, _settings(first, second), heard, notes)
     write_comparison(path, page)
     _show(data, names)
     for each in data:
@@ -68,6 +69,13 @@ def compare(first: tuple[Run, dict[str, Any]], second: tuple[Run, dict[str, Any]
     for note in notes:
         print(f"  {note}", file=sys.stderr)
     print(f"compare  page: {path}", file=sys.stderr)
+
+
+def page_name(first: str, second: str) -> str:
+    """Of the page beside the first one's report: beside-b.html; of a/crnn and b/crnn beside-b-crnn--crnn.html."""
+    model = f"--{first.partition('/')[2]}" if "/" in first else ""
+    name = re.sub(r"[^\w.-]", "-", second + model)
+    return f"beside-{name}.html"
 
 
 def _trained(runs: Path, name: str, data: str | None) -> tuple[Run, dict[str, Any]]:
@@ -95,20 +103,23 @@ def _pairs(
 ) -> tuple[list[Any], list[str]]:
     """Data sets that both answered: the test, select and calibrate. And what is to be known of them."""
     found, notes = [], list[str]()
-    same_clips = first[1].get("plan") is not None and first[1].get("plan") == second[1].get("plan")
-    if _both_looked(first, second):
-        tests = [test_scores_of(*one) for one in (first, second)]
-        found.append(tests)
-    elif answers_lie_there(first[0]):
-        notes.append("The test is left out: not both were looked at on it (FINAL=1 does, and each look is logged).")
-    if same_clips:
+    plans = {one[1].get("plan") for one in (first, second)}
+    now = {stage_of(run, "mix").name for run, _ in (first, second)}
+    try:
+        found += _tests(first, second)
+    except UserError as error:
+        notes.append(f"The test is left out: {error.what} ({error.fix}).")
+    if len(plans) > 1 or None in plans:
+        notes.append("Their validation clips are not the same (another seed, prepare, denoise or mix).")
+    elif plans != now:
+        whose = " and ".join(dict.fromkeys(run.name for run, _ in (first, second)))
+        notes.append(f"Their validation clips are not those that {whose} plans now: the config has changed since.")
+    else:
         found += map(list, zip(validation_of(*first), validation_of(*second), strict=True))
         notes.append(
             "select chose the epochs of both, calibrate fitted their calibration. The intervals know of other"
             " clips, not of other voices: with few speakers they are too narrow."
         )
-    else:
-        notes.append("Their validation clips are not the same (another seed, prepare, denoise or mix).")
     if not found:
         raise UserError(
             f"{names[0]} and {names[1]} have no clips in common: {notes[-1]}",
@@ -117,16 +128,23 @@ def _pairs(
     return found, notes
 
 
-def _both_looked(first: tuple[Run, dict[str, Any]], second: tuple[Run, dict[str, Any]]) -> bool:
+def _tests(first: tuple[Run, dict[str, Any]], second: tuple[Run, dict[str, Any]]) -> list[list[Any]]:
+    """The test as both answered it, if they were looked at on it or FINAL=1. UserError says why there is none."""
     tests = [(run.corpus() or {}).get("test") for run, _ in (first, second)]
-    if tests[0] is None or tests[0] != tests[1] or not answers_lie_there(first[0]):
-        return False
-    unseen = [one for one in (first, second) if not looked(*one)]
-    if unseen and os.environ.get("FINAL", "0") != "1":
-        return False
-    for run, model in unseen:
-        log_look(run, model, test_scores_of(run, model))
-    return True
+    if not answers_lie_there(first[0]):
+        return []
+    if tests[0] is None or tests[0] != tests[1]:
+        raise UserError("they were prepared for different ones", "compare models of one test")
+    looks = [last_look(*one) for one in (first, second)]
+    if None in looks and os.environ.get("FINAL", "0") != "1":
+        raise UserError("not both were looked at on it", "FINAL=1 does, and each look is logged")
+    for (run, _), look in zip((first, second), looks, strict=True):
+        check_answers(run, look or {})
+    scored = [test_scores_of(*one) for one in (first, second)]
+    for one, look, seen in zip((first, second), looks, scored, strict=True):
+        if look is None:
+            log_look(*one, seen)
+    return [scored]
 
 
 def _settings(first: tuple[Run, dict[str, Any]], second: tuple[Run, dict[str, Any]]) -> dict[str, tuple[Any, Any]]:
@@ -139,26 +157,42 @@ def _settings(first: tuple[Run, dict[str, Any]], second: tuple[Run, dict[str, An
     return found
 
 
-def _heard(first: tuple[Run, dict[str, Any]], data: list[Any]) -> list[Any]:
-    """The clips that changed most, with spectrogram and sound."""
+def _heard(first: tuple[Run, dict[str, Any]], data: list[Any], by: str) -> tuple[list[Any], list[str]]:
+    """The clips that changed most, each once, with spectrogram and sound; and why there are none."""
     from app.learning.scorer import ModelFolder
     from app.scoring.compared import Heard
-    from app.scoring.scored import MISTAKE, Picked
     from app.scoring.shown import spectrogram_panel
     from jobs.clips import flac, picture_of, sounds_of_picks
 
     run, model = first
-    changed = [(each.name, one) for each in data for one in each.changed]
-    changed = sorted(changed, key=lambda one: -abs(one[1].second - one[1].first))[:MOST_HEARD]
-    picks = [Picked(name, MISTAKE, one.clip, one.label, one.label, one.first, one.first) for name, one in changed]
-    folder, found = ModelFolder(Path(model["folder"])), []
-    for (_, one), (picked, sound) in zip(changed, sounds_of_picks(run, model, picks), strict=True):
+    changed = sorted(
+        ((each.name, one) for each in data for one in each.changed),
+        key=lambda named: -abs(named[1].second - named[1].first),
+    )
+    once = list({(name, one.clip): (name, one) for name, one in reversed(changed)}.values())[::-1][:MOST_HEARD]
+    try:
+        folder = ModelFolder(Path(model["folder"]))
+    except UserError as error:
+        return [], [f"Without clips to look at and listen to: {error.what}."]
+    found, picks = [], [_pick(name, one) for name, one in once]
+    for (_, one), (picked, sound) in zip(once, sounds_of_picks(run, model, picks), strict=True):
         if isinstance(sound, str):
             found.append(Heard(one, sentence=sound))
         else:
             panel = spectrogram_panel(picked, picture_of(folder, sound.samples))
-            found.append(Heard(one, [panel], flac(sound.samples, folder.config.sample_rate), sound.part))
-    return found
+            part = f"{sound.part} by {by}" if sound.part else ""
+            found.append(Heard(one, [panel], flac(sound.samples, folder.config.sample_rate), part))
+    return found, []
+
+
+def _pick(data: str, one: Any) -> Any:
+    """Whose window is looked for in the column that changed."""
+    from app.scoring.scored import MISTAKE, Picked
+
+    off = 1.0 - one.label
+    if one.column == "fake":
+        return Picked(data, MISTAKE, one.clip, one.label, 0, off, 0.0)
+    return Picked(data, MISTAKE, one.clip, 0, one.label, 0.0, off)
 
 
 def _show(data: list[Any], names: list[str]) -> None:

@@ -1,27 +1,24 @@
 """Scores the chosen model on validation and, with FINAL=1, on the test labels; writes the report."""
 
 import math
-import os
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.errors import UserError
 from app.runtime.desk import Desk, at_work
-from app.runtime.files import read_json, read_lines, sha256_of, write_json
+from app.runtime.files import read_json, write_json
 from app.runtime.run import Run, job_main
 from app.runtime.steps import step
 from jobs.chain import need
+from jobs.looks import answers_lie_there, answers_mark, check_answers, last_look, log_look, may_look
 from jobs.models import chosen_model, part_for, scored_stage, test_of, trained_models
-from jobs.report_tables import LOOKS
 from jobs.seeds import in_words
 from jobs.sweep_result import in_words as in_words_of_sweep
 from jobs.sweep_result import sweep_of
 from jobs.terminal import table
 
-VERSION = 5  # raised when the numbers or the report change
+VERSION = 6  # raised when the numbers or the report change
 FEW_CLIPS = 200  # below, a score is said to prove nothing
 
 
@@ -34,8 +31,11 @@ def evaluated(run: Run, anew: bool = False) -> None:
     """As `evaluate`; anew: even if it is there; with the test, if this model's score on it is known already."""
     model = chosen_model(run)
     need(run, part_for(model, ""))
-    seen = looked(run, model)
-    looks = (anew and seen and answers_lie_there(run)) or _may_look(run)
+    look, looks = last_look(run, model), may_look(run)
+    if anew and look and not looks:
+        check_answers(run, look)
+        looks = True
+    is_new = looks and (look is None or look.get("answers") not in (None, answers_mark(run)))
     path, basis = run.folder / "report" / "index.html", _basis(run, model, looks)
     metrics = read_json(run.folder / "metrics.json")
     if metrics and metrics.get("basis") == basis and path.exists() and not anew:
@@ -44,7 +44,7 @@ def evaluated(run: Run, anew: bool = False) -> None:
         desk = Desk(run, path.parent, "evaluate", "evaluate")
         desk.status.update(unit="clips")
         with at_work(desk):
-            metrics = _evaluate(run, model, looks, looks and not seen, desk)
+            metrics = _evaluate(run, model, looks, is_new, desk)
             write_json(run.folder / "metrics.json", metrics := {**metrics, "basis": basis})
             desk.say(f"done: {path}")
     _show(metrics)
@@ -52,13 +52,6 @@ def evaluated(run: Run, anew: bool = False) -> None:
     current = scored_stage(run, model, test_of(run, model)).name
     if run.stages().get("infer") == current and (run.folder / "submission.csv").exists():
         print(f"evaluate  submission: {run.folder / 'submission.csv'}", file=sys.stderr)
-
-
-def looked(run: Run, model: dict[str, Any]) -> bool:
-    """Whether this model's score on this test is known already."""
-    path, corpus = run.runs / LOOKS, (run.corpus() or {}).get("test")
-    looks = read_lines(path) if path.exists() else ()
-    return any(look["weights_sha256"] == model["weights_sha256"] and look["corpus"] == corpus for look in looks)
 
 
 def _evaluate(run: Run, model: dict[str, Any], looks: bool, is_new: bool, desk: Desk) -> dict[str, Any]:
@@ -75,10 +68,11 @@ def _evaluate(run: Run, model: dict[str, Any], looks: bool, is_new: bool, desk: 
     evaluations = [_evaluation(run, one, model, prior) for one in scored]
     if is_new:
         log_look(run, model, scored[0])
-    notes = _notes(run, model, evaluations, looks)
+    notes, data = _notes(run, model, evaluations, looks), [_line(e) for e in evaluations]
+    metrics = {"run": run.name, "model": model["name"], "data": data, "notes": notes}
+    write_json(run.folder / "metrics.json", metrics)  # the numbers are there, whatever becomes of the page
     write_report_of(run, model, scored, evaluations, notes, desk)
-    data = [_line(e) for e in evaluations]
-    return {"run": run.name, "model": model["name"], "data": data, "notes": notes}
+    return metrics
 
 
 def _notes(run: Run, model: dict[str, Any], evaluations: list[Any], looks: bool) -> list[str]:
@@ -88,6 +82,8 @@ def _notes(run: Run, model: dict[str, Any], evaluations: list[Any], looks: bool)
     notes = []
     if not looks and answers_lie_there(run):
         notes.append("Validation only: the test labels were not looked at (FINAL=1 does, and each look is logged).")
+    elif not looks and not run.data.is_dir():
+        notes.append(f"Validation only: the corpus is not here ({run.data}).")
     elif not looks:
         where = tested_folder(run.data, run.config)
         missing = f"there is no {where / run.config.test.labels}" if run.config.test.labels else "test.labels is null"
@@ -108,36 +104,15 @@ def _notes(run: Run, model: dict[str, Any], evaluations: list[Any], looks: bool)
     return notes
 
 
-def _may_look(run: Run) -> bool:
-    """Whether the test's answers are there and may be looked at."""
-    asked = os.environ.get("FINAL") or "0"
-    if asked not in ("0", "1"):
-        raise UserError(f"FINAL={asked} is neither 0 nor 1", "FINAL=1 looks at the test labels")
-    if not (run.config.evaluate.final or asked == "1") or not answers_lie_there(run):
-        return False
-    run.check_data()
-    return True
-
-
-def answers_lie_there(run: Run) -> bool:
-    """In a file beside the test, or in the tables that list it."""
-    from app.corpora.recordings import label_files
-
-    return bool(label_files(run.data, run.config)) or bool((run.corpus() or {}).get("answers"))
-
-
 def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
     """What the numbers rest on: the same again is not computed again."""
-    from app.corpora.recordings import label_files
-
-    answers = [sha256_of(path) for path in label_files(run.data, run.config)] or (run.corpus() or {}).get("tables")
     return {
         "version": VERSION,
         "weights": model["weights_sha256"],
         "calibration": model["calibration"],
         "models": [m["weights_sha256"] for m in trained_models(run)],
         "evaluate": run.config.evaluate.model_dump(mode="json"),
-        "labels": answers if looks else answers_lie_there(run),
+        "labels": answers_mark(run) if looks else answers_lie_there(run),
         "seeds": read_json(run.folder / "seeds.json"),
         "sweep": sweep_of(run, Path(model["folder"])),
         "test": test_of(run, model).name if looks else None,
@@ -158,24 +133,6 @@ def _evaluation(run: Run, scored: Any, model: dict[str, Any], prior: float) -> A
             resamples=how.bootstrap,
             seed=run.config.seed,
         )
-
-
-def log_look(run: Run, model: dict[str, Any], scored: Any) -> None:
-    """The test set chooses nothing; whoever looks leaves a line in runs/test_looks.jsonl."""
-    import json
-
-    from app.scoring.metrics import partial_score
-
-    look = {
-        "when": time.strftime("%FT%T%z"),
-        "run": run.name,
-        "corpus": (run.corpus() or {}).get("test"),
-        "model": model["name"],
-        "weights_sha256": model["weights_sha256"],
-        "score": partial_score(scored.labels, scored.scores, run.config.evaluate.ece_bins).score,
-    }
-    with (run.runs / LOOKS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(look) + "\n")
 
 
 def _line(evaluation: Any) -> dict[str, Any]:

@@ -4,16 +4,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from app.runtime.files import read_lines
 from app.runtime.job import counts, is_complete
 from app.runtime.run import Run
 from app.runtime.shards import rows_of
 from app.runtime.status import read_status
 from jobs.chain import extracted_by, stage_of
 from jobs.leaderboard import differences, entries_under, told
+from jobs.looks import looks_of
 from jobs.models import chosen_model, scored_stage, test_of
 
-LOOKS = "test_looks.jsonl"  # under RUNS: each look at a test, whichever run's
 MOST_OTHERS = 8
 
 
@@ -35,7 +34,7 @@ def others(run: Run, model: dict[str, Any]) -> list[dict[str, Any]]:
 
 def looks(run: Run) -> list[dict[str, Any]]:
     """What is logged of looks at this test."""
-    corpus, path = (run.corpus() or {}).get("test"), run.runs / LOOKS
+    corpus = (run.corpus() or {}).get("test")
     return [
         {
             "when": look["when"][:16].replace("T", " "),
@@ -43,7 +42,7 @@ def looks(run: Run) -> list[dict[str, Any]]:
             "model": look["model"],
             "score": look["score"],
         }
-        for look in (read_lines(path) if path.exists() else ())
+        for look in looks_of(run.runs)
         if look.get("corpus") == corpus
     ]
 

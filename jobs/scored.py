@@ -74,7 +74,8 @@ def scores_of(run: Run, model: dict[str, Any], features: Path) -> dict[str, tupl
     scored = scored_stage(run, model, features)
     if not is_complete(scored):
         raise UserError(
-            f"run {run.name}: {model['name']} has no scores of the test ({scored})", "run `make infer` first"
+            f"run {run.name}: {model['name']} has no scores of the test ({scored})",
+            f"run `make infer` first (infer.model: {model['name']})",
         )
     return by_recording(rows_of(scored))
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -188,6 +189,44 @@ def test_without_the_recordings_the_report_says_so(run, tmp_path):
         (runs / "road/report/index.html").write_bytes(before)
 
 
+@pytest.fixture
+def kept(run):
+    """The report as it was is there again afterwards."""
+    page, metrics = run[2] / "road/report/index.html", run[2] / "road/metrics.json"
+    before = page.read_bytes(), metrics.read_bytes()
+    yield page
+    page.write_bytes(before[0])
+    metrics.write_bytes(before[1])
+
+
+def test_a_known_score_of_the_test_is_not_lost_or_changed_unseen(run, report, kept, tmp_path):
+    """Without the labels, and with other ones, `make report` says so and leaves all as it is."""
+    data, config, runs = run
+    looks, before = (runs / "test_looks.jsonl").read_bytes(), kept.read_bytes()
+    (tmp_path / "empty").mkdir()
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    lines = (other / "test_labels.csv").read_text().splitlines(keepends=True)
+    (other / "test_labels.csv").write_text("".join(lines[:-1]))
+    for folder, words in (("empty", "the labels of the test are not here"), ("other", "not the labels that run road")):
+        done = call("report", config, tmp_path / folder, runs, "--set", "evaluate.final=false")
+        assert done.returncode == 2 and words in done.stderr and "fix: " in done.stderr, done.stderr
+    assert (runs / "test_looks.jsonl").read_bytes() == looks and kept.read_bytes() == before
+
+
+def test_numbers_do_not_need_the_weights(run, report, kept):
+    data, config, runs = run
+    weights = next((runs / "road/models").glob("pooled_logistic-*/best.safetensors"))
+    moved = weights.rename(weights.with_suffix(".away"))
+    try:
+        done = call("report", config, data, runs)
+    finally:
+        moved.rename(weights)
+    assert done.returncode == 0, done.stderr
+    text = kept.read_text()
+    assert "Without pictures and players" in text and "<audio" not in text and "AUC by codec" in text
+
+
 @pytest.fixture(scope="module")
 def comparison(run) -> Path:
     """Both trainings of crnn, which differ in their seed; the test only with FINAL=1."""
@@ -197,7 +236,7 @@ def comparison(run) -> Path:
     done = call_tool("compare", runs, data, RUNS_LIST=both)
     assert done.returncode == 0, done.stderr
     assert "The test is left out" in done.stderr and "Official score" in done.stderr
-    return runs / f"road/report/beside-road-{names[1]}.html"
+    return runs / f"road/report/beside-road-{names[1]}--{names[0]}.html"
 
 
 def call_tool(tool: str, runs: Path, data: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -218,7 +257,23 @@ def test_two_trainings_side_by_side(comparison, browser, size, scheme):
         assert "train.seed" in text and "Changed their mind, select" in text and "gain, 95 %" in text
         players = page.locator("article audio")
         assert 1 <= players.count() <= 6
+        heard = [title.split(":")[0] for title in page.locator("article h3").all_inner_texts()]
+        assert len(heard) == len(set(heard)) == players.count()
         assert players.first.evaluate("one => one.play().then(() => one.duration)") > 1
+
+
+def test_clips_of_another_plan_are_not_compared(run):
+    """Both were trained on one plan; the labels of their clips' names are others now."""
+    data, _, runs = run
+    path = runs / "road/config.yaml"
+    before = path.read_text()
+    both = ",".join(f"road/{one.parent.name}" for one in sorted(runs.glob("road/models/crnn-*/model.json")))
+    try:
+        path.write_text(re.sub(r"(  room_chance: )[\d.]+|(  valid_clips: )\d+", r"\g<0>1", before))
+        done = call_tool("compare", runs, data, RUNS_LIST=both)
+    finally:
+        path.write_text(before)
+    assert done.returncode == 2 and "the config has changed since" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(
