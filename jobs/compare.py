@@ -21,7 +21,7 @@ from jobs.chain import stage_of
 from jobs.looks import answers_lie_there, check_answers, last_look, log_look
 from jobs.models import chosen_model
 from jobs.pack import guarded
-from jobs.scored import test_scores_of, validation_of
+from jobs.scored import scored_test_of, validation_of
 from jobs.status import no_job
 from jobs.terminal import table
 
@@ -140,7 +140,7 @@ def _tests(first: tuple[Run, dict[str, Any]], second: tuple[Run, dict[str, Any]]
         raise UserError("not both were looked at on it", "FINAL=1 does, and each look is logged")
     for (run, _), look in zip((first, second), looks, strict=True):
         check_answers(run, look or {})
-    scored = [test_scores_of(*one) for one in (first, second)]
+    scored = [scored_test_of(*one) for one in (first, second)]
     for one, look, seen in zip((first, second), looks, scored, strict=True):
         if look is None:
             log_look(*one, seen)

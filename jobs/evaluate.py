@@ -30,7 +30,8 @@ def evaluate(run: Run) -> None:
 def evaluated(run: Run, anew: bool = False) -> None:
     """As `evaluate`; anew: even if it is there; with the test, if this model's score on it is known already."""
     model = chosen_model(run)
-    need(run, part_for(model, ""))
+    for part in ("prepare", "prepare-test", "mix", part_for(model, "")):
+        need(run, part)
     look, looks = last_look(run, model), may_look(run)
     if anew and look and not looks:
         check_answers(run, look)
@@ -59,13 +60,13 @@ def _evaluate(run: Run, model: dict[str, Any], looks: bool, is_new: bool, desk: 
     from jobs.reporting import write_report_of
 
     with step("load libraries"):
-        from jobs.scored import prior_of, test_scores_of, validation_of
+        from jobs.scored import prior_of, scored_test_of, validation_of
 
     scored = validation_of(run, model)
     prior = prior_of(scored[-1])  # calibrate
     if looks:
-        scored.insert(0, test_scores_of(run, model))
-    evaluations = [_evaluation(run, one, model, prior) for one in scored]
+        scored.insert(0, scored_test_of(run, model))
+    evaluations = [_evaluation(run, one, model, prior, desk) for one in scored]
     if is_new:
         log_look(run, model, scored[0])
     notes, data = _notes(run, model, evaluations, looks), [_line(e) for e in evaluations]
@@ -119,7 +120,7 @@ def _basis(run: Run, model: dict[str, Any], looks: bool) -> dict[str, Any]:
     }
 
 
-def _evaluation(run: Run, scored: Any, model: dict[str, Any], prior: float) -> Any:
+def _evaluation(run: Run, scored: Any, model: dict[str, Any], prior: float, desk: Desk) -> Any:
     from app.scoring.decisions import from_json
     from app.scoring.evaluation import evaluate_scores
 
@@ -132,6 +133,7 @@ def _evaluation(run: Run, scored: Any, model: dict[str, Any], prior: float) -> A
             bins=how.ece_bins,
             resamples=how.bootstrap,
             seed=run.config.seed,
+            between=desk.breathe,
         )
 
 

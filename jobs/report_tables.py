@@ -8,12 +8,14 @@ from app.runtime.job import counts, is_complete
 from app.runtime.run import Run
 from app.runtime.shards import rows_of
 from app.runtime.status import read_status
+from app.scoring.table import Table, as_table
 from jobs.chain import extracted_by, stage_of
 from jobs.leaderboard import differences, entries_under, told
 from jobs.looks import looks_of
 from jobs.models import chosen_model, scored_stage, test_of
 
 MOST_OTHERS = 8
+MOST_VALUES = 60
 
 
 def others(run: Run, model: dict[str, Any]) -> list[dict[str, Any]]:
@@ -47,6 +49,14 @@ def looks(run: Run) -> list[dict[str, Any]]:
     ]
 
 
+def recordings_by(prepared: Path, key: str) -> Table | None:
+    """As `by_split`, of the MOST_VALUES that most recordings have."""
+    rows = by_split(prepared, key)
+    more = len(rows) - MOST_VALUES
+    note = f"{more} more, of fewer recordings, are left out." if more > 0 else ""
+    return as_table(f"Recordings by {key} ({len(rows)})", rows[:MOST_VALUES], note)
+
+
 def by_split(prepared: Path, key: str) -> list[dict[str, Any]]:
     """Value of `key` -> recordings in each split, the most frequent first; none where it is not known."""
     counts: dict[str, Counter[str]] = {}
@@ -59,26 +69,21 @@ def by_split(prepared: Path, key: str) -> list[dict[str, Any]]:
 
 
 def job_rows(stages: dict[str, Path], models: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Time, memory and clips of every part of the run, from its status files."""
+    """Time, memory and clips of every part of the run, from its status files: of all its tasks together."""
+    parts: list[tuple[str, Path, int | None, int | None]]
+    parts = [(part, folder, *counts(folder)) for part, folder in stages.items() if part != "infer"]
+    parts += [(f"train {model['name']}", Path(model["folder"]), None, None) for model in models]
+    parts += [("infer", stages["infer"], *counts(stages["infer"]))] if "infer" in stages else []
     found = []
-    for part, folder in stages.items():
-        clips, failed = counts(folder)
-        for status in read_status(folder):
-            found.append(
-                {
-                    "job": part,
-                    "clips": clips,
-                    "failed": failed,
-                    "seconds": status["seconds"],
-                    "peak_mb": status["peak_mb"],
-                }
-            )
-    for model in models:
-        for status in read_status(Path(model["folder"])):
-            row = {"job": f"train {model['name']}", "clips": None, "failed": None}
-            found.append({**row, "seconds": status["seconds"], "peak_mb": status["peak_mb"]})
-    infer = [row for row in found if row["job"] == "infer"]
-    return [row for row in found if row["job"] != "infer"] + infer
+    for part, folder, clips, failed in parts:
+        tasks = read_status(folder)
+        if tasks:
+            took = {
+                "seconds": sum(t["seconds"] for t in tasks),
+                "peak_mb": max(t["peak_mb"] or 0 for t in tasks) or None,
+            }
+            found.append({"job": part, "clips": clips, "failed": failed, **took})
+    return found
 
 
 def stages_of(run: Run) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from app.runtime.steps import step
 from jobs.mix import summary_rows
 from jobs.models import trained_models
 from jobs.prepare import split_rows
-from jobs.report_tables import by_split, job_rows, looks, others, stages_of
+from jobs.report_tables import job_rows, looks, others, recordings_by, stages_of
 
 if TYPE_CHECKING:
     from app.scoring.report import Report
@@ -83,11 +83,7 @@ def report_of(run: Run, model: dict[str, Any], scored: list[Any], evaluations: l
             [{k: v for k, v in s.items() if k != "found"} for s in audit["shortcuts"]],
         ),
         splits=as_table("Recordings, by split", split_rows(audit, listed)),
-        groups=[
-            table
-            for key, title in (("attack", "Recordings by attack"), ("language", "Recordings by language"))
-            if (table := as_table(title, by_split(stages["prepare"], key)))
-        ],
+        groups=[table for key in ("speaker", "attack", "language") if (table := recordings_by(stages["prepare"], key))],
         mix=as_table("Planned clips, by split", summary_rows(stages["mix"])),
         mixed=joined("validation", [one for one in scored if one.name != "test"]).details,
         jobs=[JobRow(**row) for row in job_rows(stages, models)],

@@ -10,7 +10,7 @@ from app.features.windows import by_recording
 from app.runtime.job import is_complete
 from app.runtime.run import Run
 from app.runtime.shards import rows_of
-from app.scoring.calibration import NONE, Calibration, apply_calibration
+from app.scoring.calibration import NONE, Calibration, apply_calibration, uncalibrated
 from app.scoring.scored import Scored
 from jobs.chain import need, stage_of
 from jobs.mix import recipes_of
@@ -42,14 +42,14 @@ def validation_of(run: Run, model: dict[str, Any]) -> list[Scored]:
     return found
 
 
-def test_scores_of(run: Run, model: dict[str, Any]) -> Scored:
+def scored_test_of(run: Run, model: dict[str, Any]) -> Scored:
     """The test set, from scores/NAME.csv and the corpus' labels; every labelled clip must have a score."""
     from app.corpora.recordings import answers_of
 
     features = need(run, part_for(model, "test"))
     scores = scores_of(run, model, features)
-    for row in rows_of(features, "failed"):
-        scores[row["id"]] = tuple(model["prevalence"])
+    failed = [row["id"] for row in rows_of(features, "failed")]
+    scores |= dict.fromkeys(failed, tuple(model["prevalence"]))
     rows = answers_of(run.data, run.config) or []
     missing = [row["id"] for row in rows if row["id"] not in scores]
     if missing:
@@ -57,14 +57,18 @@ def test_scores_of(run: Run, model: dict[str, Any]) -> Scored:
             f"{run.data}: {len(missing)} labelled test clips have no score ({missing[0]}, ...)",
             "run `make infer` again",
         )
+    calibrated = np.array([scores[row["id"]] for row in rows])
+    before = uncalibrated(calibrated, Calibration.from_json(model["calibration"]))
+    unheard = np.isin([row["id"] for row in rows], failed)
+    before[unheard] = calibrated[unheard]
     details = {"voices": [_voices(row.get("state")) for row in rows]}
     details |= {key: [row.get(key) for row in rows] for key in ANSWERED}
     return Scored(
         "test",
         [row["id"] for row in rows],
         np.array([[row["fake"], row["real"]] for row in rows], float),
-        np.array([scores[row["id"]] for row in rows]),
-        None,
+        calibrated,
+        before,
         {key: values for key, values in details.items() if any(values)},
     )
 

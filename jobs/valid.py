@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.errors import UserError
 from app.runtime.files import write_atomic
 
 SPLITS = ("select", "calibrate")
@@ -26,8 +27,12 @@ def write_valid(path: Path, ids: dict[str, list[str]], logits: dict[str, NDArray
 
 def read_valid(path: Path, planned: dict[str, dict[str, Any]]) -> dict[str, tuple[list[dict[str, Any]], Any]]:
     """Of each split: what is known of its clips (planned: by id), in order, and their (clips, 2) logits."""
+    if not path.is_file():
+        raise UserError(f"{path}: the answers of this model on validation are not here", "take its whole folder")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    if strange := [row["id"] for row in rows if row["id"] not in planned]:
+        raise UserError(f"{path}: {strange[0]} is not in the plan of this run", "run `make train` for this config")
     found = {}
     for split in SPLITS:
         mine = [row for row in rows if row["split"] == split]

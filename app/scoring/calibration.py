@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from app.scoring.arrays import COLUMNS, Array
 from app.scoring.ece import ece_official
@@ -72,6 +72,11 @@ def apply_calibration(logits: ArrayLike, calibration: Calibration) -> Array:
 def calibrated_logits(logits: ArrayLike, calibration: Calibration) -> Array:
     """What the probabilities are the sigmoid of, (..., 2)."""
     return _finite(logits) * np.array(calibration.slope) + np.array(calibration.shift)
+
+
+def uncalibrated(probabilities: ArrayLike, calibration: Calibration) -> Array:
+    """What these were, (..., 2), before `apply_calibration`; 0 and 1 stay what they are."""
+    return expit((logit(np.asarray(probabilities, float)) - np.array(calibration.shift)) / np.array(calibration.slope))
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Array:

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from app.scoring.arrays import COLUMNS, checked
+from app.scoring.bootstrap import Interval
 from app.scoring.roc import auc_or_nan, roc_points
+from app.scoring.shares import share_range
 
 MOST_POINTS = 400  # of a drawn ROC: 50,000 clips must not make a page of megabytes
 
@@ -23,12 +25,13 @@ class Roc:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Bins that are not empty: mean score, share of positives, clips."""
+    """Bins that are not empty: mean score, share of positives with its interval, clips."""
 
     column: str
     predicted: tuple[float, ...]
     observed: tuple[float, ...]
     clips: tuple[int, ...]
+    ranges: tuple[Interval, ...]  # of `observed`, 95 %
 
 
 def roc_curves(labels: ArrayLike, scores: ArrayLike) -> list[Roc]:
@@ -54,8 +57,9 @@ def reliability_curves(labels: ArrayLike, scores: ArrayLike, bins: int = 10) -> 
         index = np.searchsorted(edges, p[:, c])
         counts = np.bincount(index, minlength=bins)
         full = counts > 0
-        observed, predicted = (np.bincount(index, w, bins)[full] / counts[full] for w in (y[:, c], p[:, c]))
-        curves.append(
-            Reliability(column, tuple(predicted.tolist()), tuple(observed.tolist()), tuple(counts[full].tolist()))
-        )
+        positives, totals = (np.bincount(index, w, bins)[full] for w in (y[:, c], p[:, c]))
+        clips = counts[full].tolist()
+        ranges = tuple(share_range(hits, of) for hits, of in zip(positives.tolist(), clips, strict=True))
+        observed, predicted = ((sums / counts[full]).tolist() for sums in (positives, totals))
+        curves.append(Reliability(column, tuple(predicted), tuple(observed), tuple(clips), ranges))
     return curves

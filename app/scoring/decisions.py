@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from app.scoring.arrays import COLUMNS, Array, checked
+from app.scoring.bootstrap import Interval
 from app.scoring.roc import eer, roc_points
+from app.scoring.shares import share_range
 
 FALSE_ALARMS = (0.01, 0.05)
 
@@ -26,6 +28,8 @@ class Decision(NamedTuple):
     threshold: Threshold
     hits: float  # share of the clips with such a voice that are called so
     false_alarms: float  # share of those without one
+    hit_range: Interval  # 95 %
+    alarm_range: Interval
 
 
 def thresholds_of(labels: ArrayLike, scores: ArrayLike) -> list[Threshold]:
@@ -62,6 +66,6 @@ def from_json(values: Iterable[Mapping[str, Any]]) -> list[Threshold]:
 def _decided(labels: Array, scores: Array, threshold: Threshold) -> Decision:
     c = COLUMNS.index(threshold.column)
     said, there = scores[:, c] >= threshold.p, labels[:, c] > 0
-    return Decision(
-        threshold, *(float(said[which].mean()) if which.any() else float("nan") for which in (there, ~there))
-    )
+    counts = [(float(said[which].sum()), float(which.sum())) for which in (there, ~there)]
+    hits, alarms = (called / of if of else float("nan") for called, of in counts)
+    return Decision(threshold, hits, alarms, share_range(*counts[0]), share_range(*counts[1]))

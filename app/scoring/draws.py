@@ -39,13 +39,32 @@ class DrawnColumn:
 
     def auc(self, weights: Array) -> Array:
         """(draws,); nan where a draw has one class only."""
+        alarms, hits = self.rates(weights)
+        area: Array = (np.diff(alarms) * (hits[:, 1:] + hits[:, :-1])).sum(1) / 2
+        return area
+
+    def eer(self, weights: Array) -> Array:
+        """(draws,) equal error rates, as `app.scoring.roc.eer`; nan where a draw has one class only."""
+        alarms, hits = self.rates(weights)
+        lead = (1 - hits) - alarms  # falls from 1 to -1
+        after = np.maximum((lead <= 0).argmax(1), 1)
+        rows = np.arange(len(lead))
+        before = lead[rows, after - 1]
+        share = before / (before - lead[rows, after])
+        low, high = alarms[rows, after - 1], alarms[rows, after]
+        return low + share * (high - low)
+
+    def rates(self, weights: Array) -> tuple[Array, Array]:
+        """False alarms and hits at falling thresholds, each (draws, thresholds + 1) and rising from 0 to 1, or nan."""
         ordered = weights[:, self._order]
         hits = (ordered * self._positive).cumsum(1)[:, self._ends]
         alarms = ordered.cumsum(1)[:, self._ends] - hits
-        pairs = hits[:, -1] * alarms[:, -1]
-        hits, alarms = (np.pad(values, ((0, 0), (1, 0))) for values in (hits, alarms))
-        area = (np.diff(alarms) * (hits[:, 1:] + hits[:, :-1])).sum(1) / 2
-        return np.divide(area, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+        both = (hits[:, -1:] > 0) & (alarms[:, -1:] > 0)
+        found = []
+        for counts in (alarms, hits):
+            shares = np.divide(counts, counts[:, -1:], out=np.full(counts.shape, np.nan), where=both)
+            found.append(np.pad(shares, ((0, 0), (1, 0))))
+        return found[0], found[1]
 
     def brier(self, weights: Array) -> Array:
         """(draws,)."""
@@ -78,11 +97,3 @@ def mean_draws(values: Array, resamples: int, seed: int) -> NDArray[np.float64]:
     return np.concatenate(
         [np.empty(0), *(weights @ values / len(values) for weights in draws_of(len(values), resamples, seed))]
     )
-
-
-def auc_draws(labels: Array, scores: Array, resamples: int, seed: int) -> NDArray[np.float64]:
-    """The AUC of each draw of one column, (resamples,); nan where it has one class only. labels, scores: (clips,)."""
-    if not len(labels) or labels.min() == labels.max():
-        return np.full(resamples, np.nan)
-    column = DrawnColumn(labels, scores)
-    return np.concatenate([np.empty(0), *map(column.auc, draws_of(len(labels), resamples, seed))])

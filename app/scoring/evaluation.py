@@ -1,18 +1,18 @@
 """All that is said about the scores of one data set, put together."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from app.scoring.bootstrap import Interval, interval_of
+from app.scoring.bootstrap import Interval
 from app.scoring.curves import Reliability, Roc, reliability_curves, roc_curves
 from app.scoring.decisions import Decision, Threshold, decisions
 from app.scoring.detection import SingleVoice, single_voice
-from app.scoring.draws import auc_draws, score_draws
 from app.scoring.ece import EceFloor, ece_floor
 from app.scoring.floors import Floor, floors
 from app.scoring.metrics import Score, partial_score
+from app.scoring.ranges import score_ranges
 from app.scoring.scored import Scored
-from app.scoring.slices import SliceTable, slice_tables
+from app.scoring.slices import Draws, SliceTable, slice_tables
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,7 @@ class Evaluation:
     name: str
     clips: int
     score: Score
-    interval: Interval  # of score.score
-    fake_range: Interval  # of score.fake_auc
-    real_range: Interval
+    ranges: Mapping[str, Interval]  # of the score and its terms, by their names in `Score`
     ece_floor: EceFloor
     floors: tuple[Floor, ...] = ()
     rocs: tuple[Roc, ...] = ()
@@ -33,6 +31,11 @@ class Evaluation:
     slices: tuple[SliceTable, ...] = ()
     decisions: tuple[Decision, ...] = ()
     single: SingleVoice | None = None
+
+    @property
+    def interval(self) -> Interval:
+        """Of the score."""
+        return self.ranges["score"]
 
 
 def evaluate_scores(
@@ -43,12 +46,13 @@ def evaluate_scores(
     bins: int = 10,
     resamples: int = 500,
     seed: int = 0,
+    between: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Everything the report shows of the numbers of one data set.
 
     thresholds: of the model; prior: of a single voice to be real, where the scores were calibrated; bins: of the ECE;
-    resamples: draws behind each interval. `state` among its details tells which clips have one voice. What one class
-    alone leaves undefined is nan.
+    resamples: draws behind each interval; between: called as it goes. `state` among its details tells which clips have
+    one voice. What one class alone leaves undefined is nan.
     """
     labels, scores = scored.labels, scored.scores
     before = scored.uncalibrated
@@ -57,15 +61,13 @@ def evaluate_scores(
         name=scored.name,
         clips=len(labels),
         score=partial_score(labels, scores, bins),
-        interval=interval_of(score_draws(labels, scores, resamples, seed, bins)),
-        fake_range=interval_of(auc_draws(labels[:, 0], scores[:, 0], resamples, seed)),
-        real_range=interval_of(auc_draws(labels[:, 1], scores[:, 1], resamples, seed)),
+        ranges=score_ranges(labels, scores, resamples, seed, bins),
         ece_floor=ece_floor(scores, seed=seed, bins=bins),
         floors=tuple(floors(labels, bins)),
         rocs=tuple(roc_curves(labels, scores)),
         before=() if before is None else tuple(reliability_curves(labels, before, bins)),
         after=tuple(reliability_curves(labels, scores, bins)),
-        slices=tuple(slice_tables(labels, scores, scored.details, resamples=resamples, seed=seed, ece_bins=bins)),
+        slices=tuple(slice_tables(labels, scores, scored.details, how=Draws(resamples, seed, bins, between))),
         decisions=tuple(decisions(labels, scores, thresholds)),
-        single=single_voice(labels, scores, states, prior),
+        single=single_voice(labels, scores, states, prior, resamples, seed),
     )

@@ -53,7 +53,7 @@ def det_figure(curves: Sequence[Roc], alt: str) -> str:
 
 
 def reliability_figure(before: Reliability | None, after: Reliability, alt: str) -> str:
-    """Share of positives against mean score, before and after calibration; bars are shares of the clips."""
+    """Share of positives against mean score, before and after calibration with intervals; bars: shares of the clips."""
 
     def draw(ax: Axes) -> None:
         colour = COLOUR[after.column]
@@ -63,6 +63,8 @@ def reliability_figure(before: Reliability | None, after: Reliability, alt: str)
         if before is not None:
             style: Any = {"color": FAINT, "marker": "o", "markersize": 3.5, "linewidth": 1.2}
             ax.plot(before.predicted, before.observed, label="before", **style)
+        for at, interval in zip(after.predicted, after.ranges, strict=True):
+            ax.vlines(at, interval.low, interval.high, color=colour, linewidth=1.2, alpha=0.6)
         ax.plot(after.predicted, after.observed, color=colour, marker="o", markersize=4.5, label="after")
         _unit_square(ax)
         ax.set(xlabel=f"mean p_{after.column}", ylabel=f"share with a {after.column} voice")

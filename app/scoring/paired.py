@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.scoring.arrays import Array
-from app.scoring.bootstrap import NO_INTERVAL, Interval, interval_of
+from app.scoring.bootstrap import NO_INTERVAL, Interval, interval_about, interval_of
 from app.scoring.draws import mean_draws, score_draws
 from app.scoring.metrics import partial_score
 from app.scoring.scored import Scored
@@ -113,7 +113,8 @@ def _score_difference(
     if len(labels) < FEWEST:
         return Difference(name, len(labels), scores[0], scores[1], NO_INTERVAL)
     draws = [score_draws(labels, one, resamples, seed, bins) for one in (first, second)]
-    return Difference(name, len(labels), scores[0], scores[1], interval_of(draws[1] - draws[0]))
+    interval = interval_about(scores[1] - scores[0], draws[1] - draws[0])
+    return Difference(name, len(labels), scores[0], scores[1], interval)
 
 
 def _mean_difference(name: str, first: Array, second: Array, resamples: int, seed: int) -> Difference:

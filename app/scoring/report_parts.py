@@ -16,6 +16,7 @@ from app.scoring.table import Cell, Table, number, ranged
 
 # model -> epochs, each with epoch, train_loss, select_loss, select_score, select_auc
 Training = Mapping[str, Sequence[Mapping[str, float | None]]]
+TERMS = ("score", "fake_auc", "real_auc", "fake_eer", "real_eer", "fake_brier", "real_brier", "ece")
 LOSSES = {"train_loss": "loss, training", "select_loss": "loss, select"}
 TITLES = {"snr_db": "SNR, dB", "voices": "number of voices"}
 TITLES_OF_CLIPS = {MISTAKE: "Worst mistakes", DOUBT: "Most doubtful"}
@@ -27,12 +28,11 @@ def terms_table(evaluations: Sequence[Evaluation]) -> Table:
     rows: list[list[Cell]] = []
     for e in evaluations:
         chance = f"{number(e.ece_floor.mean)} ({number(e.ece_floor.low)} to {number(e.ece_floor.high)})"
-        entries = [(e.name, e.score, chance.replace(" ", "\N{NO-BREAK SPACE}"), e.fake_range, e.real_range)]
-        entries += [(f"{e.name}: {f.name}", f.score, "–", NO_INTERVAL, NO_INTERVAL) for f in e.floors]
-        for name, s, floor, *ranges in entries:
-            areas = (ranged(area, interval) for area, interval in zip((s.fake_auc, s.real_auc), ranges, strict=True))
-            rows.append([name, s.score, *areas, s.fake_eer, s.real_eer, s.fake_brier, s.real_brier])
-            rows[-1] += [s.ece, floor, s.corrected_ece, s.corrected_score]
+        entries = [(e.name, e.score, chance.replace(" ", "\N{NO-BREAK SPACE}"), e.ranges)]
+        entries += [(f"{e.name}: {f.name}", f.score, "–", {}) for f in e.floors]
+        for name, s, floor, ranges in entries:
+            terms = [ranged(getattr(s, term), ranges.get(term, NO_INTERVAL)) for term in TERMS]
+            rows.append([name, *terms, floor, s.corrected_ece, s.corrected_score])
     columns = [
         "data set",
         "score",
@@ -52,7 +52,7 @@ def terms_table(evaluations: Sequence[Evaluation]) -> Table:
         rows,
         "score = 0.5 (1 - mean AUC) + 0.25 mean Brier + 0.25 mean ECE; lower is better. ECE by chance: what a perfectly"
         " calibrated model would show on so many clips (mean, 95 %). Corrected: the contest's ECE counts a score on a"
-        " bin edge in two different bins; here in one.",
+        " bin edge in two different bins; here in one. In brackets: intervals of 95 % by bootstrap over clips.",
         floors,
     )
 
@@ -60,7 +60,14 @@ def terms_table(evaluations: Sequence[Evaluation]) -> Table:
 def decision_table(evaluations: Sequence[Evaluation]) -> Table | None:
     """Each threshold on each data set; None where there are none."""
     rows: list[list[Cell]] = [
-        [d.threshold.column, d.threshold.rule, d.threshold.p, e.name, d.hits, d.false_alarms]
+        [
+            d.threshold.column,
+            d.threshold.rule,
+            d.threshold.p,
+            e.name,
+            ranged(d.hits, d.hit_range),
+            ranged(d.false_alarms, d.alarm_range),
+        ]
         for e in evaluations
         for d in e.decisions
     ]
@@ -71,14 +78,22 @@ def decision_table(evaluations: Sequence[Evaluation]) -> Table | None:
         ["voice", "threshold by", "p at least", "data set", "hits", "false alarms"],
         sorted(rows, key=lambda row: (row[0], row[1] != "EER", row[1])),
         "Thresholds were chosen on calibrate; what they do on the other data sets is what to expect of them. Hits:"
-        " share of the clips with such a voice that are called so; false alarms: of those without.",
+        " share of the clips with such a voice that are called so; false alarms: of those without; 95 % by Wilson.",
     )
 
 
 def single_table(evaluations: Sequence[Evaluation]) -> Table | None:
     """Clips with one voice; None where there are none."""
     rows: list[list[Cell]] = [
-        [e.name, e.single.clips, e.single.eer, e.single.min_dcf, e.single.cllr] for e in evaluations if e.single
+        [
+            one.name,
+            s.clips,
+            ranged(s.eer, s.eer_range),
+            ranged(s.min_dcf, s.min_dcf_range),
+            ranged(s.cllr, s.cllr_range),
+        ]
+        for one in evaluations
+        if (s := one.single)
     ]
     if not rows:
         return None
@@ -114,13 +129,13 @@ def _slice_cells(table: SliceTable) -> Table:
     rows: list[list[Cell]] = []
     for s in table.rows:
         rows.append([s.name, s.clips, *([ranged(s.score, s.score_range)] if scored else [])])
-        rows[-1] += [ranged(s.fake_auc, s.fake_range), ranged(s.real_auc, s.real_range)]
-        rows[-1] += [s.fake_eer, s.real_eer, s.p_fake, s.p_real]
-    columns = ["AUC fake, 95 %", "AUC real, 95 %", "EER fake", "EER real", "p_fake", "p_real"]
-    note = f"Means of p; AUC and EER against {table.against}; intervals by bootstrap over clips."
+        rows[-1] += [ranged(s.brier, s.brier_range), ranged(s.fake_auc, s.fake_range), ranged(s.real_auc, s.real_range)]
+        rows[-1] += [ranged(s.fake_eer, s.fake_eer_range), ranged(s.real_eer, s.real_eer_range), s.p_fake, s.p_real]
+    columns = ["Brier", "AUC fake", "AUC real", "EER fake", "EER real", "p_fake", "p_real"]
+    note = f"Brier and p: means of these clips; AUC and EER against {table.against}; 95 % by bootstrap over clips."
     return Table(
         f"By {name}",
-        [name, "clips", *(["score, 95 %"] if scored else []), *columns],
+        [name, "clips", *(["score"] if scored else []), *columns],
         rows,
         note + (" The score is the official one of these clips alone." if scored else ""),
     )

@@ -1,6 +1,7 @@
 """Where a model is good and where it is not: the same few numbers for parts of the clips."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -10,12 +11,14 @@ from numpy.typing import ArrayLike
 
 from app.scoring.arrays import Array, checked
 from app.scoring.bootstrap import NO_INTERVAL, Interval, interval_of
-from app.scoring.draws import auc_draws, score_draws
+from app.scoring.draws import mean_draws, score_draws
 from app.scoring.metrics import partial_score
+from app.scoring.ranges import column_ranges
 from app.scoring.roc import auc_or_nan, eer
 
 STATES = ("none", "real", "fake", "real+real", "fake+fake", "real+fake")
 MOST_GROUPS = 12  # of one column: more values than this are no slices, numbers are cut into quarters
+FEWEST = 10  # clips of a name, where there are so many names
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Slice:
     real_eer: float
     fake_range: Interval  # of fake_auc
     real_range: Interval
+    fake_eer_range: Interval
+    real_eer_range: Interval
+    brier: float  # mean of both columns
+    brier_range: Interval
     score: float  # the official one of the group by itself
     score_range: Interval
 
@@ -51,6 +58,10 @@ class Draws(NamedTuple):
     resamples: int = 0
     seed: int = 0
     ece_bins: int = 10
+    between: Callable[[], None] = lambda: None  # called after each group
+
+
+NO_DRAWS = Draws()
 
 
 def slice_tables(
@@ -58,9 +69,7 @@ def slice_tables(
     scores: ArrayLike,
     details: Mapping[str, Sequence[object]],
     bins: int = 4,
-    resamples: int = 0,
-    seed: int = 0,
-    ece_bins: int = 10,
+    how: Draws = NO_DRAWS,
 ) -> list[SliceTable]:
     """A table for each column of `details` that splits the clips.
 
@@ -74,7 +83,7 @@ def slice_tables(
     for column, values in details.items():
         if len(values) != len(y):
             raise ValueError(f"{column}: {len(values)} values for {len(y)} clips")
-    tables, how = [], Draws(resamples, seed, ece_bins)
+    tables = []
     for column, values in details.items():
         if column == "state":
             tables.append(by_state(y, p, values, how))
@@ -129,6 +138,8 @@ def groups_of(column: str, values: Sequence[object], labels: Array, bins: int = 
         alone = (labels[:, 0] == 1) & (labels[:, 1] == 0)
         found = sorted(name for name in set(names[alone]) - {""} if "+" not in name)
         return [(name, alone & (names == name)) for name in found]
+    if column == "language":
+        values = [value if _absent(value) else "+".join(sorted({*str(value).split("+")})) for value in values]
     return _groups(values, bins)
 
 
@@ -140,14 +151,23 @@ def _groups(values: Sequence[object], bins: int) -> list[tuple[str, np.ndarray]]
     try:
         numbers = np.array([np.nan if _absent(v) else float(str(v)) for v in values])
     except ValueError:
-        plain = np.array([str(v) == "none" for v in values])
-        return [("none", plain), ("any", ~plain & ~np.array([_absent(v) for v in values]))] if plain.any() else []
+        return _most_and_rest(values)
     cuts = np.unique(np.nanquantile(numbers, np.linspace(0, 1, bins + 1)))
     last = len(cuts) - 2
     return [
         (f"{low:.3g} to {high:.3g}", (numbers >= low) & ((numbers < high) | ((i == last) & (numbers == high))))
         for i, (low, high) in enumerate(pairwise(cuts))
     ]
+
+
+def _most_and_rest(values: Sequence[object]) -> list[tuple[str, np.ndarray]]:
+    """The names of most clips, and one group of all others; none where no name has enough clips."""
+    names = np.array(["" if _absent(v) else str(v) for v in values])
+    counted = Counter(names[names != ""].tolist())
+    most = sorted(name for name, clips in counted.most_common(MOST_GROUPS - 1) if clips >= FEWEST)
+    rest = (names != "") & ~np.isin(names, most)
+    others = [("any" if most == ["none"] else "all others", rest)] if rest.any() else []
+    return [(name, names == name) for name in most] + others if most else []
 
 
 def _absent(value: object) -> bool:
@@ -167,9 +187,10 @@ def _slice(
     columns = [(labels[who, c], scores[who, c]) for c, who in enumerate((inside | fake_others, inside | real_others))]
     fake_auc, real_auc = (auc_or_nan(*column) for column in columns)
     fake_eer, real_eer = (float("nan") if y.min() == y.max() else eer(y, p)[0] for y, p in columns)
-    fake_range, real_range = (interval_of(auc_draws(*column, how.resamples, how.seed)) for column in columns)
+    ranges = [column_ranges(*column, how.resamples, how.seed) for column in columns]
     y, p = labels[inside], scores[inside]
-    score = partial_score(y, p, how.ece_bins).score
+    score, square = partial_score(y, p, how.ece_bins).score, ((p - y) ** 2).mean(1)
+    how.between()
     return Slice(
         name=name,
         clips=len(y),
@@ -179,8 +200,14 @@ def _slice(
         real_auc=real_auc,
         fake_eer=fake_eer,
         real_eer=real_eer,
-        fake_range=fake_range,
-        real_range=real_range,
+        fake_range=ranges[0][0],
+        real_range=ranges[1][0],
+        fake_eer_range=ranges[0][1],
+        real_eer_range=ranges[1][1],
+        brier=float(square.mean()),
+        brier_range=interval_of(mean_draws(square, how.resamples, how.seed)),
         score=score,
-        score_range=NO_INTERVAL if np.isnan(score) else interval_of(score_draws(y, p, *how)),
+        score_range=NO_INTERVAL
+        if np.isnan(score)
+        else interval_of(score_draws(y, p, how.resamples, how.seed, how.ece_bins)),
     )

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from app.scoring.curves import MOST_POINTS, reliability_curves, roc_curves
 from app.scoring.metrics import official_score
-from app.scoring.slices import STATES, slice_tables
+from app.scoring.slices import STATES, Draws, slice_tables
 
 RNG = np.random.default_rng(0)
 STATE = np.array(STATES)[np.arange(240) % 6]
@@ -69,6 +69,23 @@ def test_too_many_names_become_none_and_any():
     assert table("noise", [None] * 240) == {}
 
 
+def test_of_many_names_the_most_frequent_stand_for_themselves():
+    """20 codecs: 15 clips each of the first ten, the others rare."""
+    codecs = [f"codec{i % 10}" if i < 150 else f"rare{i % 10}" for i in range(240)]
+    rows = table("codec", codecs)
+    assert sorted(rows) == ["all others", *(f"codec{i}" for i in range(10))]
+    assert rows["codec3"].clips == 15 and sum(row.clips for row in rows.values()) == 240
+
+
+def test_languages_are_sets_in_any_order():
+    names = ["en", "ko", "en+ko", "ko+en", None, "ko+ko"]
+    rows = table("language", [names[i % 6] for i in range(240)])
+    assert {name: row.clips for name, row in rows.items()} == {"en": 40, "en+ko": 80, "ko": 80}
+    four = [f"{a}+{b}" for a in "abcd" for b in "abcd"]
+    rows = table("language", [four[i % 16] for i in range(240)])
+    assert len(rows) == 10 and rows["a"].clips == 15 and rows["a+b"].clips == 30
+
+
 def test_what_is_not_defined_is_nan():
     rows = table("state", ["fake", "fake"], [[1, 0], [1, 0]], [[0.5, 0.5], [0.7, 0.1]])
     assert np.isnan([rows["fake"].fake_auc, rows["fake"].real_auc, rows["fake"].fake_eer]).all()
@@ -78,16 +95,18 @@ def test_what_is_not_defined_is_nan():
 
 def test_groups_have_intervals_and_a_score_of_their_own():
     codec = ["opus" if i // 6 % 3 else "none" for i in range(240)]
-    (found,) = slice_tables(LABELS, SCORES, {"codec": codec}, resamples=200, seed=1)
+    (found,) = slice_tables(LABELS, SCORES, {"codec": codec}, how=Draws(200, 1))
     for row in found.rows:
         inside = np.array(codec) == row.name
         assert row.score == approx(official_score(LABELS[inside], SCORES[inside]).score)
         assert row.score_range.low < row.score < row.score_range.high + 0.02  # an ECE leans upwards
         assert row.fake_range.low < row.fake_auc < row.fake_range.high
+        assert row.fake_eer_range.low <= row.fake_eer <= row.fake_eer_range.high
+        assert row.brier_range.low < row.brier < row.brier_range.high
         assert row.real_range.low < row.real_auc < row.real_range.high
     none, opus = found.rows
     assert opus.fake_range.high - opus.fake_range.low < none.fake_range.high - none.fake_range.low  # twice the clips
-    (states,) = slice_tables(LABELS, SCORES, {"state": STATE.tolist()}, resamples=50)
+    (states,) = slice_tables(LABELS, SCORES, {"state": STATE.tolist()}, how=Draws(50))
     assert all(np.isnan(row.score) and np.isnan(row.score_range).all() for row in states.rows)
     assert all(np.isfinite(row.fake_range).all() for row in states.rows)
 
