@@ -114,7 +114,9 @@ def _credits(folder: ModelFolder, samples: Waveform, desk: Desk, until: float) -
             return None
         logits = np.stack([told.hidden, told.elsewhere])
         hidden, elsewhere = apply_calibration(logits, folder.calibration).tolist()
-        return Credits(told.by, told.maps, told.strip, told.missed.tolist(), hidden, elsewhere)
+        names = channel_names(folder.config.extract)
+        measures = [dict(zip(names, each, strict=False)) for each in told.measures.tolist()]
+        return Credits(told.by, told.maps, told.strip, measures, told.missed.tolist(), hidden, elsewhere)
 
 
 def _shown(folder: ModelFolder, one: Picked, sound: Sound, picture: Picture, credits: Credits | None) -> ShownClip:

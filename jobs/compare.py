@@ -200,12 +200,14 @@ def _show(data: list[Any], names: list[str]) -> None:
     for each in data:
         if each.score is not None:
             rows.append(_row(each.name, "all", each.score, names))
-    table(f"Official score (lower is better): {names[0]} and {names[1]}", rows)
+    table(f"Official score (lower is better): {names[0]} and {names[1]}", rows, names)
     groups = [(each.name, column, group.brier) for each in data for column, some in each.groups for group in some]
     clear = sorted((one for one in groups if one[2].is_clear), key=lambda one: -abs(one[2].value))
     if clear:
         rows = [_row(name, f"{column} {one.name}", one, names) for name, column, one in clear[:SHOWN_GROUPS]]
-        table(f"Groups in which they differ (Brier score): {len(clear)} of {len(groups)}, by chance 1 in 20", rows)
+        table(
+            f"Groups in which they differ (Brier score): {len(clear)} of {len(groups)}, by chance 1 in 20", rows, names
+        )
 
 
 def _row(name: str, what: str, one: Any, names: list[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +110,19 @@ def _curves(runs: Path, at_work: list[dict[str, Any]]) -> list[Any]:
     busy = {Path(task["folder"]) for task in at_work if task["job"] == "train"}
     paths = [path for path in runs.glob("*/models/*/metrics.jsonl") if not path.parent.is_symlink()]
     paths.sort(key=lambda path: (path.parent in busy, _changed(path)), reverse=True)
-    return [panel for path in paths[:TRAININGS] for panel in _drawn(path, _changed(path))]
+    drawn = (panels for path in paths if (panels := _drawn(path, _changed(path), path.parent in busy)))
+    return [panel for panels in islice(drawn, TRAININGS) for panel in panels]
 
 
 @lru_cache(64)
-def _drawn(path: Path, changed: float) -> list[Any]:
+def _drawn(path: Path, changed: float, busy: bool) -> list[Any]:
+    """None where there is nothing but the one step of a closed form."""
     try:
         epochs = list(read_lines(path))
     except (OSError, ValueError):
         return []  # it is being replaced: the next look sees it
+    if len(epochs) < 2 and not busy:
+        return []
     return curve_panels(path.parts[-4], path.parent.name, epochs)
 
 

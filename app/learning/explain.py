@@ -33,19 +33,36 @@ TELLING = 0.1  # share of the clip that is hidden to test its map
 ROLLS = 5  # other places, of the same shape and size, that it is compared with
 MOST_DB, LEAST_DB = 20.0, -60.0  # change of level of a sound
 
-# how much is hidden, 0..1, of the mel map (n, mels, frames) and of the measures (n, frames) -> logits (n, 2)
+# how much is hidden, 0..1, of the mel map (n, mels, frames) and of the measures (n, channels, frames) -> logits (n, 2)
 Answer = Callable[[Tensor, Tensor], Tensor]
-Credits = tuple[Tensor, Tensor]  # of the map (2, mels, frames) and of the measures (2, frames)
+
+
+class Asked(NamedTuple):
+    """A model and one clip of `frames` frames of sound."""
+
+    answer: Answer
+    mels: int
+    frames: int
+    channels: int = 0  # measures
+
+
+class Credits(NamedTuple):
+    """Columns are (fake, real)."""
+
+    maps: Tensor  # (2, mels, frames)
+    strip: Tensor  # (2, frames) of all measures together
+    measures: Tensor  # (2, channels) of all frames together
 
 
 class Explained(NamedTuple):
-    """One clip of `frames` frames of sound. Columns are (fake, real), numbers are logits before calibration."""
+    """One clip. Columns are (fake, real), numbers are logits before calibration."""
 
     by: str  # GRADIENTS or OCCLUSION
     logits: NDArray[np.float64]  # (2,) of the clip
     without: NDArray[np.float64]  # (2,) with all of it hidden
     maps: NDArray[np.float32]  # (2, mels, frames): > 0 spoke for such a voice
     strip: NDArray[np.float32]  # (2, frames): the same of the pitch and spectral measures; 0 where a model has none
+    measures: NDArray[np.float32]  # (2, channels): of each of them
     hidden: NDArray[np.float64]  # (2,) without the tenth of the map that told most for the answer given, yes or no
     elsewhere: NDArray[np.float64]  # (2,) mean, with as large a part of the same shape hidden in other places
 
@@ -56,7 +73,7 @@ class Explained(NamedTuple):
         return np.where(self.by == GRADIENTS, self.logits - self.without - total, np.nan)
 
 
-def answers_of_features(network: nn.Module, clip: Batch, channels: Sequence[str]) -> Answer:
+def asked_of_features(network: nn.Module, clip: Batch, channels: Sequence[str]) -> Asked:
     """clip: one, (1, mels, frames). channels: names of its measures."""
     frames = int(clip.frames)
     mean = clip.mel[..., :frames].mean()
@@ -65,16 +82,16 @@ def answers_of_features(network: nn.Module, clip: Batch, channels: Sequence[str]
     def answer(seen: Tensor, heard: Tensor) -> Tensor:
         many = _many(clip, len(seen))
         mel = torch.lerp(many.mel, mean, _as_long(seen, many.mel))
-        hidden = _as_long(heard[:, None], many.mel)
+        hidden = _as_long(heard, many.mel)
         measures = on_the_way(channels, many.temporal, median.expand_as(many.temporal), hidden)
         return network(many._replace(mel=mel, temporal=measures))
 
-    return answer
+    return Asked(answer, clip.mel.shape[1], frames, len(channels))
 
 
-def answers_of_sound(
+def asked_of_sound(
     network: nn.Module, clip: Waves, mel_db: Tensor, mel_hz: NDArray[np.float64], sample_rate: int, frame: int, hop: int
-) -> Answer:
+) -> Asked:
     """clip: one, (1, samples). mel_db: (mels, frames) of its sound, mel_hz: the middle of each band in Hz.
 
     frame, hop: in samples, of the transform that it is changed in; four hops or more a frame. There are no measures.
@@ -95,13 +112,11 @@ def answers_of_sound(
         wave = pad(sound, (0, clip.wave.shape[-1] - samples))
         return network(_many(clip, len(seen))._replace(wave=wave))
 
-    return answer
+    return Asked(answer, *mel_db.shape)
 
 
 def explained(
-    answer: Answer,
-    mels: int,
-    frames: int,
+    asked: Asked,
     hop_s: float,
     yes: Sequence[bool] | None = None,
     together: int = 8,
@@ -112,38 +127,42 @@ def explained(
     yes: which answers were that there is such a voice; None: by the logits. together: hidden clips that are answered
     at once; between: called as it goes, and may raise to leave.
     """
-    seen, heard = torch.zeros(2, mels, frames), torch.zeros(2, frames)
-    seen[1], heard[1] = 1, 1
-    whole, without = _logits(answer, iter(zip(seen, heard, strict=True)), together, between)
-    by, credits = GRADIENTS, _gradients(answer, mels, frames, together, between)
+    answer, mels, frames, channels = asked
+    nothing, silent = torch.zeros(mels, frames), torch.zeros(channels, frames)
+    both = [(nothing, silent), (nothing + 1, silent + 1)]
+    whole, without = _logits(answer, iter(both), together, between)
+    by, credits = GRADIENTS, _gradients(asked, together, between)
     if credits is None:
-        by, credits = OCCLUSION, _occlusion(answer, mels, frames, hop_s, whole, together, between)
+        by, credits = OCCLUSION, _occlusion(asked, hop_s, whole, together, between)
     else:
         blur = (0, SMOOTH_BANDS * mels, SMOOTH_S / hop_s)
-        credits = torch.from_numpy(gaussian_filter(credits[0].numpy(), blur)), credits[1]
+        credits = credits._replace(maps=torch.from_numpy(gaussian_filter(credits.maps.numpy(), blur)))
     told = [bool(logit >= 0) for logit in whole] if yes is None else yes
-    probes = [_tenth(one, way) for one, way in zip(credits[0], told, strict=True)]
+    probes = [_tenth(one, way) for one, way in zip(credits.maps, told, strict=True)]
     shapes = probes + [_rolled(one, n) for one in probes for n in range(1, ROLLS + 1)]
-    after = _logits(answer, ((shape, torch.zeros(frames)) for shape in shapes), together, between)
+    after = _logits(answer, ((shape, silent) for shape in shapes), together, between)
     rolled = after[2:].unflatten(0, (2, ROLLS)).mean(1)
     return Explained(
         by,
         whole.numpy(),
         without.numpy(),
-        credits[0].float().numpy(),
-        credits[1].float().numpy(),
+        credits.maps.float().numpy(),
+        credits.strip.float().numpy(),
+        credits.measures.float().numpy(),
         after[:2].diagonal().numpy().copy(),
         rolled.diagonal().numpy().copy(),
     )
 
 
-def _gradients(answer: Answer, mels: int, frames: int, together: int, between: Callable[[], None]) -> Credits | None:
+def _gradients(asked: Asked, together: int, between: Callable[[], None]) -> Credits | None:
     """Integrated by the rule of midpoints; None where the answer has no gradient."""
-    maps, strip = torch.zeros(2, mels, frames), torch.zeros(2, frames)
+    answer, mels, frames, channels = asked
+    maps, measures = torch.zeros(2, mels, frames), torch.zeros(2, channels, frames)
     shares = (torch.arange(STEPS) + 0.5) / STEPS
     for some in shares.split(together):
-        seen = some[:, None, None].expand(-1, mels, frames).clone().requires_grad_()
-        heard = some[:, None].expand(-1, frames).clone().requires_grad_()
+        seen, heard = (
+            some[:, None, None].expand(-1, rows, frames).clone().requires_grad_() for rows in (mels, channels)
+        )
         logits = answer(seen, heard)
         if not logits.requires_grad:
             return None
@@ -151,25 +170,30 @@ def _gradients(answer: Answer, mels: int, frames: int, together: int, between: C
             into: Any = torch.autograd.grad(
                 logits[:, column].sum(), (seen, heard), retain_graph=column == 0, allow_unused=True
             )
-            maps[column] -= into[0].sum(0) / STEPS
-            if into[1] is not None:
-                strip[column] -= into[1].sum(0) / STEPS
+            for credits, gradient in zip((maps, measures), into, strict=True):
+                if gradient is not None:
+                    credits[column] -= gradient.sum(0) / STEPS
         between()
-    return maps, strip
+    return Credits(maps, measures.sum(1), measures.sum(2))
 
 
-def _occlusion(
-    answer: Answer, mels: int, frames: int, hop_s: float, whole: Tensor, together: int, between: Callable[[], None]
-) -> Credits:
-    """What the logits lose without each patch, and without each time of the measures; between patches it is blended."""
+def _occlusion(asked: Asked, hop_s: float, whole: Tensor, together: int, between: Callable[[], None]) -> Credits:
+    """What the logits lose without each patch, each time of the measures, and each measure; patches are blended."""
+    answer, mels, frames, channels = asked
     time, band = _windows(frames, PATCH_S / hop_s), _windows(mels, PATCH_BANDS * mels)
-    nothing, silent = torch.zeros(mels, frames), torch.zeros(frames)
-    seen = ((b[:, None] * t, silent) for b in band for t in time)
-    heard = ((nothing, t) for t in time)
-    maps, strip = (whole - _logits(answer, hidden, together, between) for hidden in (seen, heard))
+    nothing, silent = torch.zeros(mels, frames), torch.zeros(channels, frames)
+
+    def lost(hidden: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+        return whole - _logits(answer, hidden, together, between)
+
+    maps = lost((b[:, None] * t, silent) for b in band for t in time)
+    strip = lost((nothing, t.expand(channels, -1)) for t in time)
+    measures = (
+        lost((nothing, one[:, None].expand(-1, frames)) for one in torch.eye(channels)) if channels else whole[:0]
+    )
     time, band = time.double(), band.double()
     maps = torch.einsum("bm,tf,btc->cmf", band, time, maps.unflatten(0, (len(band), len(time))))
-    return maps, torch.einsum("tf,tc->cf", time, strip)
+    return Credits(maps, torch.einsum("tf,tc->cf", time, strip), measures.reshape(channels, 2).T)
 
 
 def _windows(size: int, step: float) -> Tensor:

@@ -25,8 +25,8 @@ from app.features.writer import MEL_TYPE
 from app.learning.checkpoint import load_checkpoint
 from app.learning.explain import (
     Explained,
-    answers_of_features,
-    answers_of_sound,
+    asked_of_features,
+    asked_of_sound,
     explained,
 )
 from app.models.registry import build
@@ -85,16 +85,14 @@ class ModelFolder:
         """What carried the answer to this window; as `explain.explained`."""
         config, batch = self.config, self._batch([window])
         rate, how, yes = config.sample_rate, config.extract, (self.scores([window])[0] >= 0.5).tolist()
-        mels, frames = how.mels, num_frames(len(window), rate, how)
         if isinstance(batch, Batch):
-            return explained(
-                answers_of_features(self.network, batch, channel_names(how)), mels, frames, how.hop_s, yes, 8, between
-            )
+            asked = asked_of_features(self.network, batch, channel_names(how))
+            return explained(asked, how.hop_s, yes, 8, between)
         mel = torch.from_numpy(self.picture(window)[0])
         frame, hop = frame_and_hop(rate, how)
-        middles = mel_middles_hz(mels, how.mel_hz)
-        sound = answers_of_sound(self.network, batch, mel, middles, rate, max(frame, 4 * hop), hop)
-        return explained(sound, mels, frames, how.hop_s, yes, 2, between)
+        middles = mel_middles_hz(how.mels, how.mel_hz)
+        asked = asked_of_sound(self.network, batch, mel, middles, rate, max(frame, 4 * hop), hop)
+        return explained(asked, how.hop_s, yes, 2, between)
 
     def _batch(self, windows: Iterable[Waveform]) -> AnyBatch:
         config, size = self.config, round(self.config.mix.window_s * self.config.sample_rate)

@@ -74,12 +74,12 @@ def on_the_way(channels: Sequence[str], values: Tensor, others: Tensor, share: T
     """Measures (..., channels, frames) on the way from `values` (share 0) to `others` (1), on the scales of `Inputs`.
 
     Half of the way from 100 Hz to 400 Hz are 200 Hz. What is heard changes at an even pace, without a step where a
-    voice begins. share: (..., 1, frames).
+    voice begins. share: (..., channels, frames), or one that is broadcast to it.
     """
     rows = []
     for k, name in enumerate(channels):
         start, end = (_transform(name, measures[..., k, :]) for measures in (values, others))
-        rows.append(_measured(name, torch.lerp(start, end, share[..., 0, :])))
+        rows.append(_measured(name, torch.lerp(start, end, share.expand_as(values)[..., k, :])))
     return torch.stack(rows, -2)
 
 

@@ -61,8 +61,8 @@ def verdict(score: Difference | None, second: str) -> str:
         return "No score: a column holds one class only."
     if not math.isfinite(score.interval.low):
         return "No interval: too few clips, or evaluate.bootstrap is 0."
-    if score.value == 0:
-        return f"{second} has the same score."
+    if abs(score.value) < 0.0005:
+        return f"{second} scores the same (difference, 95 %: {score.interval.low:+.3f} to {score.interval.high:+.3f})."
     how = "better" if score.value < 0 else "worse"
     gain = sorted((-score.interval.low, -score.interval.high))
     told = f"{second} is {how} by {abs(score.value):.3f} (gain, 95 %: {gain[0]:+.3f} to {gain[1]:+.3f})"

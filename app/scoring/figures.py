@@ -88,6 +88,8 @@ def training_figure(epochs: Sequence[Mapping[str, float | None]], lines: Mapping
                 ax.plot(*zip(*drawn, strict=True), color=colour, marker="o", markersize=3.5, label=label)
         ax.set(xlabel="epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        if len(epochs) == 1:
+            ax.set_xlim(0, 2)
         if ax.get_legend_handles_labels()[0]:
             ax.legend(loc="best")
 

@@ -1,6 +1,6 @@
 """A clip as the report shows it: what it holds, what was answered, pictures, sentences, a player."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from app.scoring.scored import Picked
 from app.scoring.table import number
 
 COLUMNS = ("fake", "real")
+MOST_NAMED, LEAST_NAMED = 4, 0.1  # measures of a clip, by their credits
 MOST_MISSED = 0.1  # logits: more is told
 NAMES = {"snr_db": "SNR"}
 Panel = tuple[str, Markup]  # caption, and an SVG of ours: of text from outside it holds the escaped alt alone
@@ -58,6 +59,7 @@ class Credits(NamedTuple):
     by: str
     maps: NDArray[np.float32]  # (2, mels, frames)
     strip: NDArray[np.float32]  # (2, frames)
+    measures: Sequence[Mapping[str, float]]  # of each column: measure -> its credit
     missed: Sequence[float]  # logits that the clip adds beyond what is credited; of occlusion nan
     hidden: Sequence[float]  # p without the tenth of the map that told most
     elsewhere: Sequence[float]  # p without as large a part elsewhere
@@ -96,6 +98,9 @@ def credit_sentences(picked: Picked, credits: Credits) -> list[str]:
             f"{number(float(credits.hidden[c]))}; without as large a part elsewhere, to "
             f"{number(float(credits.elsewhere[c]))}."
         )
+        named = sorted(credits.measures[c].items(), key=lambda one: -abs(one[1]))[:MOST_NAMED]
+        if telling := [f"{name} {credit:+.2f}" for name, credit in named if abs(credit) >= LEAST_NAMED]:
+            said.append(f"Measures, for a {column} voice: {', '.join(telling)}.")
         if abs(credits.missed[c]) > MOST_MISSED:
             said.append(f"The credits of the {column} voice miss {credits.missed[c]:+.2f} of its logit.")
     return said

@@ -11,7 +11,7 @@ from app.features.batches import Batch, Waves
 from app.features.extract import compute
 from app.features.frames import frame_and_hop
 from app.features.spectral_plan import mel_middles_hz
-from app.learning.explain import _tenth, _windows, answers_of_features, answers_of_sound, explained
+from app.learning.explain import _tenth, _windows, asked_of_features, asked_of_sound, explained
 from app.learning.stripes import draw_stripes, hide_stripes
 from app.models.crnn import Crnn
 from app.models.registry import NAMES, build
@@ -45,7 +45,7 @@ def test_the_map_shows_the_place_that_a_model_reacts_to():
     """A tone in bands 8 to 10 from 0.6 to 0.8 s."""
     clip = batch_of(1, frames=FRAMES)
     clip.mel[:, 8:11, 60:80] = 40.0
-    found = explained(answers_of_features(Place(slice(8, 11), slice(60, 80)), clip, CHANNELS), MELS, FRAMES, HOP_S)
+    found = explained(asked_of_features(Place(slice(8, 11), slice(60, 80)), clip, CHANNELS), HOP_S)
     fake, real = found.maps
     inside = fake[8:11, 60:80]
     assert inside.min() > 0.2 * fake.max() and inside.sum() > 0.7 * fake.sum()
@@ -54,6 +54,32 @@ def test_the_map_shows_the_place_that_a_model_reacts_to():
     assert np.abs(fake[far]).max() < 0.05 * fake.max()
     assert np.abs(real).max() < 1e-6 and np.abs(found.strip).max() == 0
     assert found.logits[0] - found.hidden[0] > 5 * abs(found.logits[0] - found.elsewhere[0])
+
+
+class Hears(nn.Module):
+    """Reacts to one measure alone, by a step or a slope."""
+
+    def __init__(self, name: str, steps: bool) -> None:
+        super().__init__()
+        self.channel, self.steps = CHANNELS.index(name), steps
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        level = batch.temporal[:, self.channel].mean(1)
+        level = (level.detach() > 0.2).float() if self.steps else level
+        return torch.stack([level, -level], 1) + 0 * batch.mel.detach().mean()
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_the_measure_that_a_model_reacts_to_is_named(steps):
+    clip = batch_of(1, frames=FRAMES)
+    clip.temporal[0, CHANNELS.index("zcr")] = 0.1
+    clip.temporal[0, CHANNELS.index("zcr"), :60] = 0.5
+    found = explained(asked_of_features(Hears("zcr", steps), clip, CHANNELS), HOP_S)
+    assert found.by == ("occlusion" if steps else "integrated gradients")
+    of_zcr = CHANNELS.index("zcr")
+    assert found.measures[0, of_zcr] == pytest.approx(1.0 if steps else 0.4 * 60 / FRAMES, abs=0.01)
+    assert np.abs(np.delete(found.measures, of_zcr, 1)).max() < 1e-6
+    assert found.measures[1] == pytest.approx(-found.measures[0])
 
 
 class Stepwise(Place):
@@ -66,7 +92,7 @@ class Stepwise(Place):
 def test_without_gradients_patch_after_patch_is_hidden():
     clip = batch_of(1, frames=FRAMES)
     clip.mel[:, 8:11, 60:80] = 10.0
-    found = explained(answers_of_features(Stepwise(slice(8, 11), slice(60, 80)), clip, CHANNELS), MELS, FRAMES, HOP_S)
+    found = explained(asked_of_features(Stepwise(slice(8, 11), slice(60, 80)), clip, CHANNELS), HOP_S)
     assert found.by == "occlusion" and found.logits[0] == 1 and found.without[0] == 0
     band, frame = np.unravel_index(found.maps[0].argmax(), found.maps[0].shape)
     assert 7 <= band <= 11 and 50 <= frame <= 90
@@ -77,9 +103,9 @@ def test_padding_is_neither_hidden_nor_heard():
     clip = batch_of(1, frames=200)
     cut = with_garbage(clip, torch.tensor([FRAMES]))
     model = trained(batch_of(8, frames=40), steps=3)
-    whole = explained(answers_of_features(model, cut, CHANNELS), MELS, FRAMES, HOP_S)
+    whole = explained(asked_of_features(model, cut, CHANNELS), HOP_S)
     alone = Batch(cut.mel[..., :FRAMES], cut.temporal[..., :FRAMES], cut.frames, cut.targets)
-    same = explained(answers_of_features(model, alone, CHANNELS), MELS, FRAMES, HOP_S)
+    same = explained(asked_of_features(model, alone, CHANNELS), HOP_S)
     assert whole.maps.shape == (2, MELS, FRAMES) and whole.strip.shape == (2, FRAMES)
     for a, b in zip(whole[1:], same[1:], strict=True):
         assert a == pytest.approx(b, abs=2e-5)
@@ -98,7 +124,7 @@ def still_clips() -> dict[str, Batch]:
 def test_what_does_not_move_has_credits_all_the_same(name):
     model = model_of(name)
     for what, clip in still_clips().items():
-        found = explained(answers_of_features(model, clip, CHANNELS), MELS, int(clip.frames), HOP_S)
+        found = explained(asked_of_features(model, clip, CHANNELS), HOP_S)
         for numbers in found[1:]:
             assert np.isfinite(numbers).all(), what
         if what != "silent" and found.by == "integrated gradients":
@@ -117,8 +143,8 @@ def test_silence_and_a_direct_current_have_finite_credits(name, level):
     clip = Waves(wave, torch.tensor([8000]), torch.full((1, 2), torch.nan), False)
     mel = compute(wave, RATE, how)[0][0]
     frame, hop = frame_and_hop(RATE, how)
-    answer = answers_of_sound(model.eval(), clip, mel, mel_middles_hz(how.mels, how.mel_hz), RATE, frame, hop)
-    found = explained(answer, how.mels, mel.shape[-1], HOP_S, together=2)
+    asked = asked_of_sound(model.eval(), clip, mel, mel_middles_hz(how.mels, how.mel_hz), RATE, frame, hop)
+    found = explained(asked, HOP_S, together=2)
     for numbers in found[1:]:
         assert np.isfinite(numbers).all()
 
@@ -132,12 +158,15 @@ def test_credits_add_up_to_what_the_clip_adds():
     model = trained(batch, steps=20)
     asked = []
     for n in range(4):
-        answer = answers_of_features(model, batch.part(n, 1), CHANNELS)
-        found = explained(answer, MELS, FRAMES, HOP_S, between=lambda: asked.append(1))
+        answer = asked_of_features(model, batch.part(n, 1), CHANNELS)
+        found = explained(answer, HOP_S, between=lambda: asked.append(1))
         total = found.maps.sum((1, 2)) + found.strip.sum(1)
         assert total == pytest.approx(found.logits - found.without, rel=0.02, abs=0.02)
         assert found.by == "integrated gradients" and np.abs(found.strip).sum() > 0
-        in_threes = explained(answer, MELS, FRAMES, HOP_S, together=3)
+        assert found.measures.shape == (2, len(CHANNELS))
+        assert found.measures.sum(1) == pytest.approx(found.strip.sum(1), abs=1e-4)
+        assert np.abs(found.missed).max() < 0.1
+        in_threes = explained(answer, HOP_S, together=3)
         assert in_threes.maps == pytest.approx(found.maps, abs=1e-4)
     assert len(asked) > 4 * 4
 
@@ -184,10 +213,8 @@ def test_the_map_hangs_on_what_was_learnt():
     other, alike, found_it = randomised(model), [], []
     for n in range(0, 16, 2):
         clip = unseen.part(n, 1)
-        learnt, random = (
-            explained(answers_of_features(m, clip, CHANNELS), MELS, FRAMES, HOP_S) for m in (model, other)
-        )
-        again = explained(answers_of_features(model, clip, CHANNELS), MELS, FRAMES, HOP_S)
+        learnt, random = (explained(asked_of_features(m, clip, CHANNELS), HOP_S) for m in (model, other))
+        again = explained(asked_of_features(model, clip, CHANNELS), HOP_S)
         assert np.array_equal(again.maps, learnt.maps)
         assert learnt.logits[0] > 1
         burst = np.zeros_like(learnt.maps[0], bool)
@@ -230,12 +257,12 @@ def test_of_a_sound_the_same_place_is_found():
     mel = compute(wave, RATE, how)[0][0]
     frame, hop = frame_and_hop(RATE, how)
     middles = mel_middles_hz(how.mels, how.mel_hz)
-    answer = answers_of_sound(Listens(), clip, mel, middles, RATE, frame, hop)
+    asked = asked_of_sound(Listens(), clip, mel, middles, RATE, frame, hop)
     frames = mel.shape[-1]
     with torch.no_grad():
-        untouched = answer(torch.zeros(1, how.mels, frames), torch.zeros(1, frames))
+        untouched = asked.answer(torch.zeros(1, how.mels, frames), torch.zeros(1, 0, frames))
         assert untouched.numpy() == pytest.approx(Listens()(clip).numpy(), abs=1e-4)
-    found = explained(answer, how.mels, frames, HOP_S)
+    found = explained(asked, HOP_S)
     fake, real = found.maps
     tone = np.abs(middles - 1000).argmin()
     place = fake[tone - 3 : tone + 4, 36:65]  # a frame is 0.064 s

@@ -75,7 +75,9 @@ def shown() -> ShownClip:
     f0 = np.where(rng.random(101) > 0.5, 180.0, 0.0).astype(np.float32)
     picture = Picture(rng.normal(-40, 9, (16, 101)).astype(np.float32), f0, 0.01, np.linspace(50, 7000, 16).tolist())
     maps, strip = rng.normal(0, 1, (2, 16, 101)).astype(np.float32), rng.normal(0, 1, (2, 101)).astype(np.float32)
-    credits = Credits("integrated gradients", maps, strip, [0.02, -0.3], [0.4, 0.5], [0.11, 0.92])
+    credits = Credits(
+        "integrated gradients", maps, strip, [{HOSTILE: 0.5}, {"zcr": 0.04}], [0.02, -0.3], [0.4, 0.5], [0.11, 0.92]
+    )
     panels = [spectrogram_panel(picked, picture), *credit_panels(picked, picture, credits)]
     return ShownClip(picked, HOSTILE, panels, credit_sentences(picked, credits), "data:audio/flac;base64,AAAA")
 
@@ -271,6 +273,11 @@ def test_cells():
         "0",
     ]
     assert [duration(s) for s in (0.42, 12, 200, 18120, None)] == ["0.4 s", "12 s", "3 min 20 s", "5 h 2 min", "–"]
+
+
+def test_measures_that_weigh_are_named(text):
+    words = Page(text).words
+    assert f"Measures, for a fake voice: {HOSTILE} +0.50." in words and "dull" not in words
 
 
 def test_credits_that_do_not_add_up_say_so(text):
