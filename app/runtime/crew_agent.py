@@ -13,6 +13,10 @@ from app.runtime.stop import STOP_SIGNALS
 if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     ends_with_parent()
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.run import main
 
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except SignalException as told:  # by its job, which knows why
+        sys.exit(128 + told.sigval)

@@ -102,11 +102,16 @@ def test_the_page_shows_every_trial(road, swept):
 def test_killed_cut_and_short_of_time_it_tries_the_same(road, swept):
     config, runs, again = road
     words = command("sweep", config, DEMO, again)
-    for number, wait in ((signal.SIGKILL, 5.0), (signal.SIGTERM, 6.0), (signal.SIGKILL, 8.0)):
+    for number, trial in ((signal.SIGKILL, 2), (signal.SIGTERM, 4), (signal.SIGKILL, 6)):
         process = subprocess.Popen(words, cwd=ROOT, env={**_env(), "N": TRIALS}, stderr=subprocess.PIPE, text=True)
-        time.sleep(wait)
+        said = ""
+        while f"sweep  trial {trial}: " not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        time.sleep(0.3)
         process.send_signal(number)
-        said = process.communicate(timeout=60)[1]
+        said += process.communicate(timeout=60)[1]
         assert process.returncode == (75 if number == signal.SIGTERM else -9), said
     with contextlib.suppress(FileExistsError):  # a kill within a write leaves its lock: one of these may have done so
         (again / "road/sweep/journal.log.lock").symlink_to("journal.log")

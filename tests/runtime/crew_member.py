@@ -21,6 +21,7 @@ def work(member: Member) -> None:
             "diverged": Diverged("the loss is nan", "lower the rate"),
             "stop": Stopped("the GPU was lost"),
         }[task["fault"]]
+    time.sleep(task.get("deaf_s", 0))
     with member.saving():
         member.say(f"hello of {rank}")
     for step in range(task["steps"]):

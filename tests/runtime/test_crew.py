@@ -111,6 +111,14 @@ def test_what_one_of_them_cannot_go_on_from_is_the_jobs_though_the_others_work_o
     assert len(members(tmp_path)) == 2 and gone(members(tmp_path))
 
 
+def test_who_does_not_hear_is_ended_without_a_traceback(tmp_path, monkeypatch, capfd):
+    """One is in the midst of something long when the other comes to its end: the agent is told to end both."""
+    monkeypatch.setattr("app.runtime.crew.LAST_S", 0.5)
+    with pytest.raises(Diverged, match="nan"):
+        crew(tmp_path, steps=10, fault="diverged", deaf_s=60).run(lambda: None, lambda message: None)
+    assert gone(members(tmp_path)) and "Traceback" not in capfd.readouterr().err
+
+
 def test_a_job_that_is_killed_leaves_nobody_behind(tmp_path):
     code = (
         "from pathlib import Path; from tests.runtime.test_crew import crew; "
