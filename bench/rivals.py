@@ -44,10 +44,38 @@ def _one(wave: Wave, sample_rate: int) -> None:
     librosa.feature.rms(y=wave, frame_length=frame, hop_length=hop)
 
 
-def pyin(wave: Wave, sample_rate: int, frame_s: float = FRAME_S) -> Pitch:
-    frame, hop = round(frame_s * sample_rate), _frame_and_hop(sample_rate)[1]
+def pyin(wave: Wave, sample_rate: int) -> Pitch:
+    frame, hop = _frame_and_hop(sample_rate)
     hz, voiced, _ = librosa.pyin(wave, fmin=F0_HZ[0], fmax=F0_HZ[1], sr=sample_rate, frame_length=frame, hop_length=hop)
     return Pitch(np.nan_to_num(hz), voiced)
+
+
+def pyin_as_published(wave: Wave, sample_rate: int) -> Pitch:
+    """As `pyin`, with the difference function of its paper: a window of half the frame against itself, a lag apart.
+
+    Both about the middle of the frame. librosa 0.11 compares the whole frame with itself, and so hears a longer time.
+    Source: A. de Cheveigné, H. Kawahara, YIN, JASA 111, 2002, equation 6; M. Mauch, S. Dixon, pYIN, ICASSP 2014.
+    """
+    from librosa.core import pitch as librosa_pitch
+
+    pitch: Any = librosa_pitch
+    theirs, pitch._cumulative_mean_normalized_difference = pitch._cumulative_mean_normalized_difference, _differences
+    try:
+        return pyin(wave, sample_rate)
+    finally:
+        pitch._cumulative_mean_normalized_difference = theirs
+
+
+def _differences(frames: Any, min_period: int, max_period: int) -> Any:
+    """frames: (frame length, frames) -> (periods, frames), over the mean of all shorter lags."""
+    size, lags = len(frames), np.arange(1, max_period + 1)
+    window, found = size // 2, np.empty((max_period, frames.shape[1]))
+    for lag in lags:
+        start = (size - window - lag) // 2
+        apart = frames[start : start + window] - frames[start + lag : start + lag + window]
+        found[lag - 1] = np.einsum("ij,ij->j", apart, apart)
+    mean = np.cumsum(found, 0) / lags[:, None]
+    return found[min_period - 1 :] / (mean[min_period - 1 :] + 1e-30)
 
 
 def yin(wave: Wave, sample_rate: int) -> Pitch:
