@@ -5,6 +5,7 @@ with intervals of 95 % by paired bootstrap. A page to open, and a table here.
 """
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -152,6 +153,9 @@ def _settings(first: tuple[Run, dict[str, Any]], second: tuple[Run, dict[str, An
     mine, theirs = (leaves_of(model["config"]) for _, model in (first, second))
     keys = [key for key in {**mine, **theirs} if key.split(".")[0] not in OWN]
     found = {key: (mine.get(key), theirs.get(key)) for key in keys if mine.get(key) != theirs.get(key)}
+    threads = [(read_json(Path(model["folder"]) / "speed.json") or {}).get("threads") for _, model in (first, second)]
+    if threads[0] != threads[1]:  # sums are taken in another order: the same settings give other weights
+        found["threads (WORKERS)"] = (threads[0], threads[1])
     if first[1]["name"] != second[1]["name"]:
         found = {"model": (first[1]["name"], second[1]["name"]), **found}
     return found
@@ -202,12 +206,18 @@ def _show(data: list[Any], names: list[str]) -> None:
             rows.append(_row(each.name, "all", each.score, names))
     table(f"Official score (lower is better): {names[0]} and {names[1]}", rows, names)
     groups = [(each.name, column, group.brier) for each in data for column, some in each.groups for group in some]
+    groups = list(
+        {
+            (name, one.clips, one.first, one.second): (name, column, one)
+            for name, column, one in groups
+            if math.isfinite(one.interval.low)
+        }.values()
+    )  # the same clips under two names count once
     clear = sorted((one for one in groups if one[2].is_clear), key=lambda one: -abs(one[2].value))
     if clear:
         rows = [_row(name, f"{column} {one.name}", one, names) for name, column, one in clear[:SHOWN_GROUPS]]
-        table(
-            f"Groups in which they differ (Brier score): {len(clear)} of {len(groups)}, by chance 1 in 20", rows, names
-        )
+        found = f"{len(clear)} of {len(groups)}, by chance 1 in 20; by the seed alone: make seeds"
+        table(f"Groups in which they differ (Brier score): {found}", rows, names)
 
 
 def _row(name: str, what: str, one: Any, names: list[str]) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def view_of(runs: Path, look: Look) -> View:
 
     tasks = seen("jobs", lambda: tasks_under(runs))
     at_work = [task for task in tasks if is_at_work(task)]
-    shown = at_work + [task for task in tasks if not is_at_work(task)][:ENDED]
+    ended = [task for task in tasks if not is_at_work(task)]
+    shown = at_work + ended[:ENDED]
     return View(
         seen("machine", look) or None,
         seen("jobs", lambda: [_job(task) for task in shown]),
@@ -79,6 +80,7 @@ def view_of(runs: Path, look: Look) -> View:
         seen("best", lambda: _best(runs)),
         seen("best", lambda: _reports(runs)),
         trouble,
+        max(0, len(ended) - ENDED),
     )
 
 

@@ -92,9 +92,7 @@ def _notes(run: Run, model: dict[str, Any], evaluations: list[Any], looks: bool)
     small = [e for e in evaluations if e.clips < FEW_CLIPS]
     if small:
         sizes = ", ".join(f"{e.name} {e.clips}" for e in small)
-        notes.append(
-            f"Plumbing, not proof: so few clips ({sizes}) show that the road works, not how good the model is."
-        )
+        notes.append(f"Too few clips to judge by ({sizes}): they show that the road works, not how good the model is.")
     if model.get("too_good"):
         notes.append(model["too_good"].capitalize() + ".")
     spread = read_json(run.folder / "seeds.json") or {}

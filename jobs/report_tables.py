@@ -54,7 +54,8 @@ def recordings_by(prepared: Path, key: str) -> Table | None:
     rows = by_split(prepared, key)
     more = len(rows) - MOST_VALUES
     note = f"{more} more, of fewer recordings, are left out." if more > 0 else ""
-    return as_table(f"Recordings by {key} ({len(rows)})", rows[:MOST_VALUES], note)
+    what = "speaker or synthetic voice" if key == "speaker" else key
+    return as_table(f"Recordings by {what} ({len(rows)})", rows[:MOST_VALUES], note)
 
 
 def by_split(prepared: Path, key: str) -> list[dict[str, Any]]:

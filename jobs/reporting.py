@@ -87,16 +87,18 @@ def report_of(run: Run, model: dict[str, Any], scored: list[Any], evaluations: l
         mix=as_table("Planned clips, by split", summary_rows(stages["mix"])),
         mixed=joined("validation", [one for one in scored if one.name != "test"]).details,
         jobs=[JobRow(**row) for row in job_rows(stages, models)],
-        commands=_commands(run),
+        commands=_commands(run, model),
         config_yaml=(run.folder / "config.yaml").read_text(encoding="utf-8"),
         versions={"Python": platform.python_version(), **versions(), **_made(model)},
     )
 
 
-def _commands(run: Run) -> list[str]:
+def _commands(run: Run, model: dict[str, Any]) -> list[str]:
     """What makes this report again."""
     made = f"CONFIG={run.config_path} RUN={run.name} DATA=..."
-    return [f"make all {made}", f"make report {made}"]
+    threads = (read_json(Path(model["folder"]) / "speed.json") or {}).get("threads")
+    workers = f" WORKERS={threads}" if threads else ""  # weights are the same to the bit with as many threads only
+    return [f"make all {made}{workers}", f"make report {made}"]
 
 
 def _made(model: dict[str, Any]) -> dict[str, str]:

@@ -147,7 +147,8 @@ def _train_one(
     if ready["too_good"]:
         desk.say(f"warning: {ready['too_good']}")
     score = f"{ready['select']['select_score']:.4f} on select, calibrated"
-    desk.say(f"done: score {score}, after epoch {progress.best_epoch}  ({folder})")
+    early = f"; no better one until epoch {progress.epoch} (train.patience)" if 1 < progress.epoch < how.epochs else ""
+    desk.say(f"done: score {score}, after epoch {progress.best_epoch}{early}  ({folder})")
     return ready
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from app.runtime.files import replacing
 from app.scoring.page import page
@@ -15,7 +16,7 @@ from app.scoring.paired import Changed, Difference, Group, Paired
 from app.scoring.report_parts import TITLES
 from app.scoring.shown import Panel
 from app.scoring.svg import FAINT, REAL, plain, svg_of
-from app.scoring.table import Cell, Table, ranged
+from app.scoring.table import Cell, Table
 
 MOST_CHANGED = 30  # of a data set
 
@@ -64,8 +65,8 @@ def verdict(score: Difference | None, second: str) -> str:
     if abs(score.value) < 0.0005:
         return f"{second} scores the same (difference, 95 %: {score.interval.low:+.3f} to {score.interval.high:+.3f})."
     how = "better" if score.value < 0 else "worse"
-    gain = sorted((-score.interval.low, -score.interval.high))
-    told = f"{second} is {how} by {abs(score.value):.3f} (gain, 95 %: {gain[0]:+.3f} to {gain[1]:+.3f})"
+    low, high = score.interval
+    told = f"{second} is {how} by {abs(score.value):.3f} (difference, 95 %: {low:+.3f} to {high:+.3f})"
     return f"{told}." if score.is_clear else f"{told}: these clips cannot tell them apart."
 
 
@@ -98,13 +99,14 @@ def _figure(groups: Sequence[Group], alt: str) -> str:
         ax.axvline(0, color=FAINT, linewidth=1, linestyle=(0, (2, 3)))
         ax.set_yticks(range(len(groups)), [plain(group.name, 18) for group in groups], parse_math=False)
         ax.set(ylim=(len(groups) - 0.5, -0.5), xlabel="Brier score, second less first")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
         ax.grid(axis="y", visible=False)
 
     return svg_of(draw, alt, height=0.9 + 0.3 * len(groups))
 
 
 def _tables(one: Comparison, each: Paired) -> list[Table]:
-    columns = ["", "clips", one.first, one.second, "difference, 95 %"]
+    columns = ["", "clips", "difference, 95 %", one.first, one.second]
     rows = [] if each.score is None else [_row("official score", each.score)]
     rows += [_row(f"wrong about a {difference.name}", difference) for difference in each.wrong]
     found = [Table(f"In all, {each.name}", ["measure", *columns[1:]], rows)]
@@ -121,8 +123,10 @@ def _tables(one: Comparison, each: Paired) -> list[Table]:
 
 
 def _row(name: str, difference: Difference) -> list[Cell]:
-    gap = ranged(difference.value, difference.interval)
-    return [name, difference.clips, difference.first, difference.second, f"{gap}{' *' if difference.is_clear else ''}"]
+    gap, (low, high) = f"{difference.value:+.3f}", difference.interval
+    if math.isfinite(low):
+        gap += f" ({low:+.3f} to {high:+.3f}){' *' if difference.is_clear else ''}"
+    return [name, difference.clips, gap.replace(" ", "\N{NO-BREAK SPACE}"), difference.first, difference.second]
 
 
 def _changed(one: Comparison, each: Paired) -> Table:

@@ -44,6 +44,7 @@ class View:
     best: Sequence[Table] = ()
     reports: Sequence[tuple[str, str]] = ()  # what it is, address of its page
     trouble: Mapping[str, str] = field(default_factory=dict)  # section -> what is wrong with its files
+    more: int = 0  # jobs that ended before those shown
 
 
 def sections_of(view: View) -> dict[str, str]:

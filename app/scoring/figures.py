@@ -47,7 +47,7 @@ def det_figure(curves: Sequence[Roc], alt: str) -> str:
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_ticks(norm_ppf(ticks), names)
         ax.set(xlim=norm_ppf([low, high]), ylim=norm_ppf([low, high]), xlabel="false alarms, %", ylabel="misses, %")
-        ax.legend(loc="upper right")
+        _legend_above(ax)
 
     return svg_of(draw, alt)
 
@@ -69,7 +69,7 @@ def reliability_figure(before: Reliability | None, after: Reliability, alt: str)
         _unit_square(ax)
         ax.set(xlabel=f"mean p_{after.column}", ylabel=f"share with a {after.column} voice")
         if before is not None:
-            ax.legend(loc="upper left")
+            _legend_above(ax)
 
     return svg_of(draw, alt)
 
@@ -126,6 +126,10 @@ def trials_figure(
         ax.set(xlabel=what, ylabel="score")
 
     return svg_of(draw, alt)
+
+
+def _legend_above(ax: Axes) -> None:
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, borderaxespad=0.2)
 
 
 def _unit_square(ax: Axes) -> None:

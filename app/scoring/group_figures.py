@@ -19,11 +19,11 @@ def groups_figure(rows: Sequence[Slice], alt: str) -> str:
             for at, (colour, value, interval) in ((place - 0.16, fake), (place + 0.16, real)):
                 if math.isfinite(value):
                     lowest = min(lowest, value, *filter(math.isfinite, interval))
-                    ax.plot(value, at, marker="o", markersize=5, color=colour, linestyle="none")
+                    ax.plot(value, at, marker="o", markersize=5, color=colour, linestyle="none", clip_on=False)
                     ax.hlines(at, interval.low, interval.high, color=colour, linewidth=1.6)
         ax.axvline(0.5, color=FAINT, linewidth=1, linestyle=(0, (2, 3)))
         ax.set_yticks(range(len(rows)), [plain(row.name, 18) for row in rows], parse_math=False)
-        ax.set(xlim=(min(0.48, lowest - 0.02), 1.01), ylim=(len(rows) - 0.5, -0.5), xlabel="AUC")
+        ax.set(xlim=(min(0.48, lowest - 0.02), 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="AUC")
         ax.grid(axis="y", visible=False)
         for column in ("fake", "real"):
             ax.plot([], [], marker="o", markersize=5, color=COLOUR[column], linewidth=1.6, label=column)

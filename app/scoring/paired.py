@@ -10,9 +10,7 @@ from app.scoring.bootstrap import NO_INTERVAL, Interval, interval_about, interva
 from app.scoring.draws import mean_draws, score_draws
 from app.scoring.metrics import partial_score
 from app.scoring.scored import Scored
-from app.scoring.slices import groups_of
-
-FEWEST = 10  # clips of a group: draws of fewer are too much alike, and claim too much
+from app.scoring.slices import FEWEST, groups_of
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from app.scoring.report_parts import (
 )
 from app.scoring.shown import ShownClip
 from app.scoring.table import Table
+from app.scoring.words import WORDS
 
 
 @dataclass(frozen=True)
@@ -93,4 +94,5 @@ def render(report: Report) -> str:
         shortcuts=shortcut_panels(report.shortcuts),
         mixed=mixed_panels(report.mixed),
         clips=clip_groups(report.clips),
+        words=WORDS,
     )

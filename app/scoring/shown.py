@@ -33,7 +33,9 @@ class ShownClip:
     def facts(self) -> str:
         """What is known of it, in a line."""
         known = {
-            key: value for key, value in self.picked.details.items() if value not in (None, "") and key != "voices"
+            key: value
+            for key, value in self.picked.details.items()
+            if value not in (None, "", "bonafide") and key != "voices"
         }
         told = [f"{NAMES.get(key, key)} {value}{' dB' if key == 'snr_db' else ''}" for key, value in known.items()]
         return ", ".join([*told, self.part] if self.part else told)

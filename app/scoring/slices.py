@@ -18,7 +18,7 @@ from app.scoring.roc import auc_or_nan, eer
 
 STATES = ("none", "real", "fake", "real+real", "fake+fake", "real+fake")
 MOST_GROUPS = 12  # of one column: more values than this are no slices, numbers are cut into quarters
-FEWEST = 10  # clips of a name, where there are so many names
+FEWEST = 10  # clips of a group with intervals; and of a name of its own, where there are more than MOST_GROUPS
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,8 @@ def _slice(
     columns = [(labels[who, c], scores[who, c]) for c, who in enumerate((inside | fake_others, inside | real_others))]
     fake_auc, real_auc = (auc_or_nan(*column) for column in columns)
     fake_eer, real_eer = (float("nan") if y.min() == y.max() else eer(y, p)[0] for y, p in columns)
+    if inside.sum() < FEWEST:  # draws of so few are too much alike
+        how = how._replace(resamples=0)
     ranges = [column_ranges(*column, how.resamples, how.seed) for column in columns]
     y, p = labels[inside], scores[inside]
     score, square = partial_score(y, p, how.ece_bins).score, ((p - y) ** 2).mean(1)

@@ -282,7 +282,7 @@ def test_two_trainings_side_by_side(comparison, browser, size, scheme):
         assert not seen.is_too_wide() and seen.violations() == []
         assert page.locator("figure svg[role=img]").count() >= 2 * 5
         text = page.locator("main").inner_text()
-        assert "train.seed" in text and "Changed their mind, select" in text and "gain, 95 %" in text
+        assert "train.seed" in text and "Changed their mind, select" in text and "difference, 95 %" in text
         players = page.locator("article audio")
         assert 1 <= players.count() <= 6
         heard = [title.split(":")[0] for title in page.locator("article h3").all_inner_texts()]
