@@ -38,6 +38,8 @@ def infer(run: Run) -> None:
     left = f" ({', '.join(missing)}: not trained yet)" if missing else ""
     print(f"infer  by {model['name']}, select score {model['select']['select_score']:.4f}{left}", file=sys.stderr)
     given = os.environ.get("INPUT")
+    if given and run.part:
+        raise UserError(f"INPUT={given}: is not done in parts", "leave PART out")
     if given:
         for name in ("JSON", "CSV", "PLOT"):
             _yes(name)
@@ -49,6 +51,8 @@ def infer(run: Run) -> None:
         print("infer  this corpus has no test recordings; INPUT=file-or-folder scores others", file=sys.stderr)
         return
     scored = _score(run, model, features, "infer")
+    if run.part:  # the answers of all of them are written by who comes when all are done
+        return
     scores = by_recording(rows_of(scored))
     path = run.folder / "scores" / f"{model['name']}.csv"
     _write_scores(path, scores)

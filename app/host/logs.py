@@ -1,7 +1,8 @@
 """Shows the end of a job's log and follows it, across rotations too: make logs JOB=extract.
 
-RUN (default: the name of CONFIG, or else the newest run), JOB (default: the newest log; all:
-every log of the run), LINES=50, FOLLOW=0 to only look. Python 3.8 or later, standard library only.
+RUN (default: the name of CONFIG, or else the newest run), JOB (default: the newest log; of a job
+in parts, those of all; all: every log of the run), LINES=50, FOLLOW=0 to only look. Python 3.8
+or later, standard library only.
 """
 
 import glob
@@ -29,9 +30,10 @@ def main():
             "RUN=NAME; runs that have some: %s" % (", ".join(others) or "none"),
         )
     names = {os.path.basename(path)[: -len(".log")]: path for path in logs}
-    if job and job != "all" and job not in names:
+    mine = [names[name] for name in sorted(names) if name == job or name.startswith("%s.part-" % job)]
+    if job and job != "all" and not mine:
         return _refuse("run %s has no log of %s" % (run, job), "JOB=NAME; it has: %s" % ", ".join(sorted(names)))
-    chosen = sorted(logs) if job == "all" else [names[job] if job else logs[-1]]
+    chosen = sorted(logs) if job == "all" else mine if job else [logs[-1]]
     if not job:
         print("run %s: %s" % (run, chosen[0]), file=sys.stderr, flush=True)
     words = ["tail", "-n", lines] + (["-F"] if follow == "1" else []) + chosen

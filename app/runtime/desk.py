@@ -34,7 +34,7 @@ class Desk:
         self.run_ = run
         self.folder = folder
         self.job = job
-        self.label = label
+        self.label = label = f"{label} {run.part.number}/{run.part.tasks}" if run.part else label
         self.status = Status(folder, job)
         self.status.update(label=label, run=run.name)
         self.log: RotatingLog | None = None
@@ -137,7 +137,8 @@ def at_work(desk: Desk, gpus: int = 0) -> Iterator[bool]:
     """
     run, settings = desk.run_, desk.run_.config.runtime
     with placed(run, desk.folder, desk.status, desk.say) as locked:
-        desk.log = RotatingLog(run.folder / "logs" / f"{desk.job}.log", settings.log_mb * 1e6)
+        name = f"{desk.job}.{run.part.name}" if run.part else desk.job  # two on other nodes cannot share one
+        desk.log = RotatingLog(run.folder / "logs" / f"{name}.log", settings.log_mb * 1e6)
         PACE.limit(settings.write_mb_s * 1e6)
         breathe_by(desk.breathe)
         desk.neighbours.start()

@@ -6,6 +6,7 @@ with open_job(run, "denoise", spec) as job:
 """
 
 import errno
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 from app.errors import Stopped, UserError
 from app.runtime.desk import Desk, at_work
 from app.runtime.files import fingerprint, read_json, write_json
+from app.runtime.locks import take_lock
 from app.runtime.machine import libraries
 from app.runtime.room import amount, check_room, no_room
 from app.runtime.run import Run
@@ -75,6 +77,8 @@ class Job(Desk):
         makes from these, and without which the stage is not whole.
         """
         self.plan([shard.name for shard in shards], after)
+        if part := self.run_.part:
+            shards = shards[part.number :: part.tasks]
         todo = [shard for shard in shards if receipt_of(self.shards, shard.name) is None]
         kept = [r for s in shards if (r := receipt_of(self.shards, s.name))]
         total = sum(len(shard.rows) for shard in shards)
@@ -158,6 +162,17 @@ class Job(Desk):
             )
 
 
+def _sweep(job: Job) -> None:
+    """Drafts that parts left which were killed: they may not know whether others of them are alive."""
+    if not any(job.shards.glob(".draft@*")):
+        return
+    lock = take_lock(job.folder / "lock")
+    if lock is not None:
+        if lock.works:
+            clear_all_drafts(job.shards)
+        os.close(lock.handle)
+
+
 @contextmanager
 def open_job(run: Run, part: str, spec: dict[str, Any], gpu: bool = False, may_fail: bool = False) -> Iterator[Job]:
     """A job on the stage that `spec` names; `part` is its place in the run's flow (stages.json).
@@ -169,7 +184,9 @@ def open_job(run: Run, part: str, spec: dict[str, Any], gpu: bool = False, may_f
     job = Job(run, spec, part)
     job.may_fail = may_fail
     if job.complete:
-        run.note_stage(part, job.folder.name)
+        if not run.part:
+            run.note_stage(part, job.folder.name)
+            _sweep(job)
         clips, failed = counts(job.folder)
         job.say(f"done already: {clips} clips, {failed} failed  ({job.folder})")
         job._too_many(failed, clips + failed)
@@ -184,8 +201,12 @@ def open_job(run: Run, part: str, spec: dict[str, Any], gpu: bool = False, may_f
         job.complete = is_complete(job.folder)
         if job.complete and locked:
             clear_all_drafts(job.shards)
-        if not job.complete:
+        if not job.complete and not run.part:
             raise RuntimeError(f"{job.folder}: not all planned shards have a receipt")
-        run.note_stage(part, job.folder.name)
+        if not run.part:  # others note other stages of this run at the same time
+            run.note_stage(part, job.folder.name)
+    if run.part:
+        job.say(f"done; the stage {'is whole' if job.complete else 'waits for other parts'}  ({job.folder})")
+        return
     clips, failed = counts(job.folder)
     job.say(f"done: in {clips + failed} = out {clips} + failed {failed}  ({job.folder})")

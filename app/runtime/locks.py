@@ -11,11 +11,11 @@ class Lock(NamedTuple):
     works: bool  # False: this file system only pretends, or refuses, to lock
 
 
-def take_lock(path: Path) -> Lock | None:
-    """The lock, or None where another holds it."""
+def take_lock(path: Path, shared: bool = False) -> Lock | None:
+    """The lock, or None where another holds it. shared: with others who share it, and with nobody else."""
     handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None

@@ -17,23 +17,27 @@ from app.runtime.status import ALIVE, Status, read_status
 
 @contextmanager
 def placed(run: Run, folder: Path, status: Status, say: Callable[[str], None]) -> Iterator[bool]:
-    """One at a time: a second is refused, naming host and progress of the first.
+    """One at a time: a second is refused, naming host and progress of the first. Parts are at it beside each other.
 
-    Gives whether the lock holds (not all file systems have one). On leaving, the status says done, stopped or
-    failed; to start it is the job's.
+    Gives whether nobody else is at it for sure (not all file systems have locks). On leaving, the status says done,
+    stopped or failed; to start it is the job's.
     """
     run.stop.leave()
     folder.mkdir(parents=True, exist_ok=True)
-    lock = take_lock(folder / "lock")
+    lock = take_lock(folder / "lock", shared=run.part is not None)
     if lock is None:
         raise _already(folder, status.values)
-    if not lock.works:
+    if run.part:
+        status.rename(run.part.name)
+    elif not lock.works:
         # each needs a status of its own
         status.rename(f"{here()}-{os.getpid()}")
-    clear_torn(folder, is_ours=lock.works)
+    alone = lock.works and not run.part
+    clear_torn(folder, is_ours=alone)
     for torn in (folder / "status", *(run.folder / name for name in ("", "scores", "models", "stages"))):
         clear_torn(torn)
-    (folder / "STOP").unlink(missing_ok=True)
+    if not run.part:  # it may be meant for those beside us
+        (folder / "STOP").unlink(missing_ok=True)
     run.stop.folders.append(folder)
 
     def too_late() -> None:
@@ -44,7 +48,7 @@ def placed(run: Run, folder: Path, status: Status, say: Callable[[str], None]) -
     try:
         if not lock.works:
             say("the locks of this disk do not work: should another job be at it, nothing is lost but time")
-        yield lock.works
+        yield alone
         status.end("done")
     except Pruned as pruned:  # as it was meant: the job goes on
         status.end("done", str(pruned))
@@ -58,8 +62,9 @@ def placed(run: Run, folder: Path, status: Status, say: Callable[[str], None]) -
     finally:
         run.stop.at_the_end.remove(too_late)
         run.stop.folders.remove(folder)
-        with contextlib.suppress(OSError):
-            (folder / "STOP").unlink(missing_ok=True)
+        if not run.part:
+            with contextlib.suppress(OSError):
+                (folder / "STOP").unlink(missing_ok=True)
         os.close(lock.handle)
 
 

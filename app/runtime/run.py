@@ -21,6 +21,7 @@ from app.runtime.files import clear_torn, point_link, read_json, sha256_of, writ
 from app.runtime.gpus import TakenGpus
 from app.runtime.machine import lower_priority, one_thread_each, out_of_memory, workers_for
 from app.runtime.notify import notify
+from app.runtime.part import Part, part_of
 from app.runtime.room import amount, free_bytes
 from app.runtime.stop import STOP, StopFlag
 from app.runtime.tell import tell
@@ -41,6 +42,7 @@ class Run:
     leaving: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closed when the job is over
     gpus: TakenGpus | None = None  # once the job has taken one
     config_before: str | None = None  # the text of config.yaml before this job came
+    part: Part | None = None  # of the shards, that this job is to do
 
     @property
     def folder(self) -> Path:
@@ -191,6 +193,7 @@ def open_run(
     parser.add_argument(
         "--workers", type=int, default=whole("WORKERS"), help="processes (WORKERS); default: half of the cores"
     )
+    parser.add_argument("--part", default=env("PART") or None, help="only these shards: 0/8 to 7/8 (PART)")
     parser.add_argument("--device", default=env("DEVICE") or None, help="DEVICE")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one config key")
     if extra:
@@ -212,7 +215,7 @@ def open_run(
         raise UserError(f"RUN={name} is no name for a run", "use letters, digits, '.', '-' and '_': RUN=...")
     known = (read_json(runs / name / "corpus.json") or {}).get("data")
     data = args.data or (os.path.normpath(runs / name / known) if known else "data")
-    run = Run(name, config, path, Path(data), runs, STOP, asked)
+    run = Run(name, config, path, Path(data), runs, STOP, asked, part=part_of(args.part, job))
     run.stop.leave()
     for folder in (run.folder, run.folder / "scores"):
         clear_torn(folder)

@@ -48,6 +48,14 @@ def test_where_the_config_has_none_it_is_the_newest_run(tree):
     assert logs(tree, LINES="1")[1] == ["new/extract line 99"]
 
 
+def test_of_a_job_in_parts_all_of_them(tree):
+    folder = tree / "runs/default/logs"
+    for number in range(2):
+        (folder / f"denoise.part-{number:04d}-of-2.log").write_text(f"part {number}\n")
+    code, lines, _ = logs(tree, JOB="denoise")
+    assert code == 0 and [line for line in lines if line.startswith("part")] == ["part 0", "part 1"]
+
+
 def test_all_logs_of_a_run(tree):
     lines = logs(tree, JOB="all", LINES="1")[1]
     assert {"default/extract line 99", "default/train line 99"} <= set(lines)
