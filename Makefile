@@ -5,11 +5,11 @@ PYTHON ?= python3
 VENV_DIR ?= .venv
 VENV := $(VENV_DIR)/bin/python
 export CONFIG RUN DATA RUNS WORKERS DEVICE INPUT FINAL CSV PLOT CUDA VENV_DIR
-export RUNS_LIST LISTEN PORT GPU GPUS MAX_GPUS BUDGET N RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
+export CLUSTER PART RUNS_LIST LISTEN PORT GPU GPUS MAX_GPUS BUDGET N RUNNER UMASK DETACH JOB WATCH JSON FOLLOW LINES ARCHIVE OUT IMAGES
 
 JOBS := prepare denoise mix extract train infer evaluate
 .PHONY: help demo all $(JOBS) report compare dashboard ladder sweep seeds leaks leaderboard config estimate status logs stop pack unpack doctor help-bundle images image-save image-load \
-  test test-pins test-containers chaos fuzz profile bench bench-scaling bench-memory bench-train bench-polite lint lock has-python setup setup-dev
+  test test-pins test-containers cluster-test chaos fuzz profile bench bench-scaling bench-memory bench-train bench-polite lint lock has-python setup setup-dev
 
 ##@ Begin
 help: ## this list
@@ -107,6 +107,9 @@ test-pins: ## the whole test suite with each torch of requirements/pins.json, ea
 
 test-containers: setup-dev ## the images and compose, with a real Docker engine; root on Debian gets one installed
 	@$(VENV) -m pytest -rs tests/containers
+
+cluster-test: setup-dev ## jobs on a real Slurm of two nodes on this machine; root on Debian gets it installed
+	@$(VENV) -m pytest -rs tests/slurm
 
 chaos: setup-dev ## kills jobs at random moments and at every write, and compares every byte
 	@$(VENV) -m tests.chaos

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.errors import ACT
+from app.runtime.queue import Queued, queued
 from app.runtime.series import SERIES
 from app.runtime.status import ALIVE, read_status
 from app.runtime.stop import STOP_SIGNALS
@@ -48,19 +49,22 @@ def main() -> int:
     def look() -> list[dict[str, Any]]:
         return [task for task in tasks_under(Path(args.runs)) if belongs(task, args.run, args.job)]
 
+    def seen() -> Group | Text:
+        return Group(picture(look(), console.width), *queue_picture(queued(Path(args.runs), args.run)))
+
     if args.json:
         print(json.dumps(look(), indent=1, ensure_ascii=False))
         return 0
     # a pipe has no width: wide enough that no cell is folded
     console = Console(file=sys.stderr, width=None if sys.stderr.isatty() else 200)
     if not args.watch:
-        console.print(picture(look(), console.width))
+        console.print(seen())
         return 0
     try:
-        with Live(picture(look(), console.width), console=console, auto_refresh=False) as live:
+        with Live(seen(), console=console, auto_refresh=False) as live:
             while True:
                 time.sleep(EVERY_S)
-                live.update(picture(look(), console.width), refresh=True)
+                live.update(seen(), refresh=True)
                 if not console.is_terminal:
                     console.print(live.renderable)
     except KeyboardInterrupt:
@@ -126,6 +130,18 @@ def picture(tasks: list[dict[str, Any]], width: int) -> Group | Text:
         grid.add_row(*(row[key] for key in ("job", "run")), state, *list(row.values())[2:])
     notes = [Text(f"{label_of(task)} ({task.get('run')}): {note}") for task in tasks if (note := note_of(task))]
     return Group(grid, *notes)
+
+
+def queue_picture(jobs: list[Queued]) -> list[Table]:
+    """What Slurm says; nothing where it has nothing of ours."""
+    if not jobs:
+        return []
+    grid = Table(title="Slurm's queue", title_justify="left", title_style="bold", header_style="bold")
+    for name in ("id", "job", "run", "state", "ran", "limit", "nodes, or why it waits"):
+        grid.add_column(name, overflow="fold")
+    for one in jobs:
+        grid.add_row(one.id, one.name, one.run, one.state.lower(), one.ran, one.limit, one.why)
+    return [grid]
 
 
 def row_of(task: dict[str, Any], wide: bool) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from app.errors import ACT, DONE, UserError
+from app.runtime.queue import queued, take_back
 from app.runtime.series import SERIES
 from app.runtime.tell import span
 from jobs.status import asked_run, belongs, is_at_work, label_of, no_job, tasks_under
@@ -45,6 +46,12 @@ def stop(runs: Path, run: str | None, job: str | None) -> int:
     A chain of jobs is watched too: what takes the place of a job that was just done is told as well.
     Raises UserError where it is not clear which job is meant, or one does not answer.
     """
+    handed_over = [one for one in queued(runs, run) if job in (None, "all", one.name.removesuffix("-join"))]
+    for one in handed_over:
+        (runs / one.run / "slurm" / f"{one.name}.STOP").touch()  # what stops now is not queued again
+    take_back(handed_over)
+    for one in (one for one in handed_over if one.state == "PENDING"):
+        print(f"{one.name} of run {one.run}: Slurm's job {one.id} is cancelled", file=sys.stderr)
     mine = [task for task in tasks_under(runs) if belongs(task, run, job)]
     meant = [task for task in mine if is_at_work(task)]
     for task in (task for task in mine if task["state"] == "stale"):

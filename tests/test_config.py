@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from app.config import Asked, Config, leaves_of, load_config, origins_of, read_config
+from app.config.cluster import ClusterConfig, read_cluster
 from app.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -23,9 +24,39 @@ def told(tmp_path, text: str) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+RUNS = [path for path in sorted(CONFIGS.glob("*.yaml")) if path.name != "cluster.yaml"]
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
 def test_shipped_configs_load(path):
     load_config(path)
+
+
+def test_cluster_yaml_holds_every_key_at_its_default():
+    shipped = ClusterConfig.model_validate_json(json.dumps(yaml.safe_load((CONFIGS / "cluster.yaml").read_text())))
+    for job in ("prepare", "denoise", "mix", "extract", "evaluate"):
+        assert shipped.of(job) == {**ClusterConfig().of(job), "sbatch": ()}, job
+    assert shipped.of("train")["gpus"] == 1 and shipped.of("train")["memory_gb"] == 16
+    assert shipped.of("infer")["tasks"] == 1 and shipped.model_dump(include={"warn_s", "requeues", "gpus_by"}) == (
+        ClusterConfig().model_dump(include={"warn_s", "requeues", "gpus_by"})
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("every: {partitoin: gpu}", "every.partitoin: unknown key; did you mean 'partition'?"),
+        ("train: {gpus: -1}", "train.gpus: out of range, it is at least 0"),
+        ("every: {time: 8:00:00}", "every.time: a time is wanted in quotes"),
+        ("runtime: appptainer", "did you mean 'apptainer'?"),
+    ],
+)
+def test_a_wrong_cluster_file_is_told_with_its_line(tmp_path, text, words):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        read_cluster(path)
+    assert f"{path}:1: " in str(error.value) and words in str(error.value)
 
 
 def test_default_yaml_holds_every_key_at_its_default():

@@ -8,7 +8,7 @@ import difflib
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -25,6 +25,7 @@ class Asked(NamedTuple):
     by: str  # in the user's words: WORKERS=4
 
 
+Model = TypeVar("Model", bound=BaseModel)
 Lines = dict[tuple[str, ...], int]  # where each key of a file stands
 
 
@@ -38,6 +39,11 @@ def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
 
 def read_config(path: Path, asked: dict[str, Asked]) -> Config:
     """As load_config, with who asked for what, for the messages."""
+    return read_as(Config, path, asked, "configs/default.yaml shows every key; `make config` what a config comes to")
+
+
+def read_as(model: type[Model], path: Path, asked: dict[str, Asked], fix: str) -> Model:
+    """A YAML file as that model, all that is wrong in it told at once."""
     node, values = _parsed(path)
     lines: Lines = {}
     problems = [f"{path}:{problem}" for problem in _walk(node, (), lines)]
@@ -52,13 +58,11 @@ def read_config(path: Path, asked: dict[str, Asked]) -> Config:
         place[leaf] = value
     try:
         # JSON mode: strict about types, yet a YAML list is a tuple and 1 a float
-        config = Config.model_validate_json(json.dumps(values, default=str))
+        config = model.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        problems += [_explain(detail, path, lines, asked) for detail in error.errors()]
+        problems += [_explain(detail, path, lines, asked, model) for detail in error.errors()]
     if problems:
-        raise UserError(
-            "\n".join(problems), "configs/default.yaml shows every key; `make config` what a config comes to"
-        )
+        raise UserError("\n".join(problems), fix)
     return config
 
 
@@ -148,7 +152,7 @@ def _walk(node: yaml.Node | None, at: tuple[str, ...], lines: Lines) -> list[str
     return problems
 
 
-def _explain(detail: ErrorDetails, path: Path, lines: Lines, asked: dict[str, Asked]) -> str:
+def _explain(detail: ErrorDetails, path: Path, lines: Lines, asked: dict[str, Asked], root: type[BaseModel]) -> str:
     """Where, which key, what is wrong with it, and what was found."""
     place = tuple(str(part) for part in detail["loc"])
     dotted = ".".join(place)
@@ -160,8 +164,8 @@ def _explain(detail: ErrorDetails, path: Path, lines: Lines, asked: dict[str, As
         if "." in place[-1]:
             section, _, rest = place[-1].partition(".")
             return f"{where}unknown key; a dot is for --set, here it is {section}: {{{rest}: ...}}"
-        near = difflib.get_close_matches(place[-1], _keys_of(place[:-1]), n=1, cutoff=0.4)
-        known = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(_keys_of(place[:-1]))}"
+        near = difflib.get_close_matches(place[-1], _keys_of(place[:-1], root), n=1, cutoff=0.4)
+        known = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(_keys_of(place[:-1], root))}"
         return f"{where}unknown key; {known}"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "literal_error":
@@ -169,14 +173,14 @@ def _explain(detail: ErrorDetails, path: Path, lines: Lines, asked: dict[str, As
         near = difflib.get_close_matches(str(value), allowed, n=1)
         message += f"; did you mean '{near[0]}'?" if near else ""
     elif detail["type"] in OUT_OF_RANGE:
-        message = f"out of range, {_range_of(place) or _limit(detail['ctx'])}"
+        message = f"out of range, {_range_of(place, root) or _limit(detail['ctx'])}"
     elif isinstance(value, str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", value):
         digits, _, power = value.lower().partition("e")
         message += f"; YAML wants a point in such a number: {digits}.0e{power}"
     elif detail["type"] == "tuple_type" and not isinstance(value, dict):
         message = f"a list is wanted: [{value}]"
     elif detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        message = f"keys are wanted, one below the other or in braces{_for_example(place)}"
+        message = f"keys are wanted, one below the other or in braces{_for_example(place, root)}"
     elif detail["type"] == "string_pattern_mismatch" and place[-1] == "gpu_hours":
         message = 'hours from and to are wanted: "20:00-08:00"'
     elif isinstance(value, str) and detail["type"] == "bool_type":
@@ -191,8 +195,8 @@ def _explain(detail: ErrorDetails, path: Path, lines: Lines, asked: dict[str, As
 OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
-def _for_example(place: tuple[str, ...]) -> str:
-    keys = _keys_of(place)
+def _for_example(place: tuple[str, ...], root: type[BaseModel]) -> str:
+    keys = _keys_of(place, root)
     return f": {{{keys[0]}: ...}}" if keys else ""
 
 
@@ -202,9 +206,9 @@ def _limit(context: dict[str, Any]) -> str:
     return next(f"it is {words[kind]} {context[kind]:g}" for kind in words if kind in context)
 
 
-def _range_of(place: tuple[str, ...]) -> str:
+def _range_of(place: tuple[str, ...], root: type[BaseModel]) -> str:
     """The range of a key in words, or ""."""
-    marks = getattr(_field_of(place), "metadata", ())
+    marks = getattr(_field_of(place, root), "metadata", ())
     bounds = {kind: getattr(mark, kind) for mark in marks for kind in ("ge", "gt", "le", "lt") if hasattr(mark, kind)}
     low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
     if low is not None and high is not None:
@@ -214,19 +218,19 @@ def _range_of(place: tuple[str, ...]) -> str:
     return ""
 
 
-def _field_of(place: tuple[str, ...]) -> Any:
-    model = _model_at(place[:-1])
+def _field_of(place: tuple[str, ...], root: type[BaseModel]) -> Any:
+    model = _model_at(place[:-1], root)
     return model.model_fields.get(place[-1]) if model and place else None
 
 
-def _keys_of(place: tuple[str, ...]) -> list[str]:
-    model = _model_at(place)
+def _keys_of(place: tuple[str, ...], root: type[BaseModel]) -> list[str]:
+    model = _model_at(place, root)
     return list(model.model_fields) if model else []
 
 
-def _model_at(place: tuple[str, ...]) -> type[BaseModel] | None:
+def _model_at(place: tuple[str, ...], root: type[BaseModel]) -> type[BaseModel] | None:
     """The section that stands there: by its name in the section above, in a mapping of sections, or null instead."""
-    found: Any = Config
+    found: Any = root
     for part in place:
         if get_origin(found) is dict:
             found = get_args(found)[1]

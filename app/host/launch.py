@@ -5,7 +5,7 @@
     python3 app/host/launch.py --codes prepare ...        in a container: the jobs' own exit codes
     python3 app/host/launch.py --tool status              what looks after jobs, in the same place as they
 
-RUNNER says where: docker or local, from the environment, from .env, or by what answers here.
+RUNNER says where: docker, local or slurm, from the environment, from .env, or by what answers here.
 make can only exit with 0, 1 or 2, so the job's own code is told, and what to type next.
 Each job has a session of its own, so that a lowered priority is the job's and not the
 shell's; signals are therefore passed on here. INT, TERM, USR2 or HUP stop the job and
@@ -23,6 +23,7 @@ if __name__ == "__main__":
             signal.signal(_number, lambda number, frame: EARLY.append(number))
 
 import os  # noqa: E402
+import shutil  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 
@@ -50,7 +51,7 @@ def main():
     tool = words[:1] == ["--tool"]
     runner = "local" if inside else _runner()
     place = containers if runner == "docker" else local
-    problem = _problem(runner, os.environ.get("DETACH", "")) or place.problem(words)
+    problem = _problem(runner, os.environ.get("DETACH", ""), tool) or place.problem(words)
     if problem:
         _say("make %s: %s\n  fix: %s" % ((" ".join(words[tool:]), *problem)))
         return 2
@@ -58,6 +59,8 @@ def main():
         return 2
     if tool:
         return place.tool(words[1], Ear())
+    if runner == "slurm":
+        return place.tool("submit", Ear(), words)
     if os.environ.get("DETACH") == "1":
         return place.detach(words)
     if log:
@@ -135,13 +138,16 @@ class Ear:
             self.job.tell(number, group)
 
 
-def _problem(runner, detach):
+def _problem(runner, detach, tool):
     if detach not in ("", "0", "1"):
         return "DETACH=%s is neither 0 nor 1" % detach, "DETACH=1 gives a job that outlives the login"
-    if runner == "slurm":
-        return "RUNNER=slurm does not exist yet", "RUNNER=docker, or RUNNER=local: a virtual environment here"
-    if runner not in ("docker", "local"):
-        return "RUNNER=%s is no runner" % runner, "RUNNER=docker, RUNNER=local, or none: what is here is found out"
+    if runner == "slurm" and not tool and not shutil.which("sbatch"):
+        return "RUNNER=slurm, but there is no sbatch here", "log in where jobs are submitted; module load slurm"
+    if runner not in ("docker", "local", "slurm"):
+        return (
+            "RUNNER=%s is no runner" % runner,
+            "RUNNER=docker, RUNNER=local, RUNNER=slurm, or none: what is here is found out",
+        )
     return None
 
 

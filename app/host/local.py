@@ -22,9 +22,9 @@ def prepare():
     return subprocess.run([sys.executable, os.path.join(HERE, "setup.py")], check=False).returncode == 0
 
 
-def tool(name, ear):
+def tool(name, ear, words=()):
     os.chdir(ROOT)
-    os.execv(_python(), [_python(), "-m", "jobs." + name])
+    os.execv(_python(), [_python(), "-m", "jobs." + name, *words])
 
 
 def detach(jobs):

@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 ENV = os.path.join(ROOT, ".env")
 GPU_LOCKS = "/var/tmp/moksori-gpus"  # one place for all users of a machine, their containers too
 NOTES = {
-    "RUNNER": "Yours from here on, `make doctor` leaves it as it is.\n# docker or local; empty: docker where it works",
+    "RUNNER": "Yours from here on, `make doctor` leaves it as it is.\n# docker, local, slurm; empty: docker, or local",
     "CUDA": "a line of requirements/pins.json that runs with this driver",
     "HOST_GPUS": "a job that cannot use them says so, rather than compute on the CPU without a word",
     "UID": "whose the files of containers are",

@@ -134,7 +134,7 @@ def test_the_code_of_each_end_is_told(tree):
 @pytest.mark.parametrize(
     ("env", "words"),
     [
-        ({"RUNNER": "slurm"}, "RUNNER=slurm does not exist yet"),
+        ({"RUNNER": "slurm", "PATH": "/nowhere"}, "there is no sbatch here"),
         ({"RUNNER": "dokcer"}, "RUNNER=dokcer is no runner"),
         ({"DETACH": "yes"}, "DETACH=yes is neither 0 nor 1"),
     ],
