@@ -23,7 +23,8 @@ from jobs.pack import guarded
 ROOT = Path(__file__).resolve().parents[1]
 
 PASSED_ON = ("CONFIG", "RUN", "DATA", "RUNS", "DEVICE", "INPUT", "FINAL", "CSV", "PLOT", "GPUS", "MAX_GPUS", "UMASK",
-             "CUDA", "VENV_DIR", "TORCH_HOME")  # fmt: skip
+             "CUDA", "VENV_DIR", "TORCH_HOME", "BUDGET", "N")  # fmt: skip
+AS = {"ladder": "train", "sweep": "train", "seeds": "train", "report": "evaluate"}  # whose allocation they get
 JOIN = {"cpus": 1, "gpus": 0, "tasks": 1}
 
 
@@ -64,7 +65,9 @@ def main() -> None:
 
 def pieces_of(job: str, cluster: ClusterConfig) -> list[Piece]:
     """An array and who looks that all of it is there, or the job alone."""
-    how = cluster.of(job)
+    how = cluster.of(AS.get(job, job))
+    if os.environ.get("INPUT") == "-":
+        raise UserError("INPUT=-: a pipe does not reach a node of the cluster", "INPUT=FILE, or RUNNER=local")
     if job not in IN_PARTS or how["tasks"] == 1 or os.environ.get("INPUT"):
         return [Piece(job, job, {**how, "tasks": 1})]
     return [Piece(job, job, how), Piece(f"{job}-join", job, {**how, **JOIN})]
@@ -117,7 +120,10 @@ def command(run: Run, piece: Piece, cluster: ClusterConfig) -> list[str]:
     if cluster.runtime == "venv":
         return [shlex.quote(str(ROOT / (os.environ.get("VENV_DIR") or ".venv") / "bin/python")), *words]
     if not cluster.image:
-        raise UserError(f"runtime: {cluster.runtime}, but image: null", "image: moksori.sif; docs/scaling.md makes one")
+        raise UserError(
+            f"runtime: {cluster.runtime}, but image: null",
+            "image: moksori.sif; docs/containers.md tells how one is made",
+        )
     places = {str(ROOT), str(run.runs.resolve()), str(run.data.resolve()), *cluster.mounts}
     if cluster.runtime == "apptainer":
         nv = ["--nv"] if piece.how["gpus"] else []
