@@ -106,8 +106,8 @@ class Fresh:
         self._parts.of_epoch = [[recipes[n] for n in part] for part in parts]
         try:
             yield from self._loader
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error) or error.__cause__ is None:
+        except (RuntimeError, ConnectionError, EOFError) as error:  # the last two: what it left cannot be fetched
+            if isinstance(error, RuntimeError) and ("DataLoader worker" not in str(error) or error.__cause__ is None):
                 raise
             raise UserError(
                 f"a process that renders training clips was ended from outside ({error})",
