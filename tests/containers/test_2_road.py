@@ -39,7 +39,7 @@ def test_the_report_is_made_anew_and_two_models_are_compared(kim, road):
     assert page.count("<audio") == 12 and "Worst mistakes: test" in page
     done = kim.make("compare", RUNS_LIST="demo/crnn,demo/pooled_logistic", DATA="data/demo")
     assert done.returncode == 0 and "Official score (lower is better)" in done.stdout, done.stdout
-    assert (kim.runs / "demo/report/beside-demo-pooled_logistic.html").stat().st_uid == kim.uid
+    assert (kim.runs / "demo/report/beside-demo-pooled_logistic--crnn.html").stat().st_uid == kim.uid
 
 
 def test_the_whole_chain_runs_as_one_container_too(kim, road):
