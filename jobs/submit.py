@@ -21,7 +21,6 @@ from app.runtime.tell import tell
 from jobs.pack import guarded
 
 ROOT = Path(__file__).resolve().parents[1]
-
 PASSED_ON = ("CONFIG", "RUN", "DATA", "RUNS", "DEVICE", "INPUT", "FINAL", "CSV", "PLOT", "GPUS", "MAX_GPUS", "UMASK",
              "CUDA", "VENV_DIR", "TORCH_HOME", "BUDGET", "N")  # fmt: skip
 AS = {"ladder": "train", "sweep": "train", "seeds": "train", "report": "evaluate"}  # whose allocation they get
@@ -41,7 +40,7 @@ def main() -> None:
     sys.argv[1:] = []
     run = open_run("submit", __doc__ or "", None)
     cluster = read_cluster(Path(os.environ.get("CLUSTER") or ROOT / "configs/cluster.yaml"))
-    pieces = [piece for job in words for piece in pieces_of(job, cluster)]
+    pieces = [piece for job in words for piece in pieces_of(job, cluster, run.config.runtime.workers)]
     folder = run.folder / "slurm"
     folder.mkdir(exist_ok=True)
     # `make denoise mix` comes here twice: what this run has in the queue comes first
@@ -63,9 +62,10 @@ def main() -> None:
     tell(f"  files:  {folder}/*.sbatch, logs beside: {run.folder / 'logs'}/slurm-*.log")
 
 
-def pieces_of(job: str, cluster: ClusterConfig) -> list[Piece]:
-    """An array and who looks that all of it is there, or the job alone."""
+def pieces_of(job: str, cluster: ClusterConfig, workers: int = 0) -> list[Piece]:
+    """An array and who looks that all of it is there, or the job alone. workers: as asked for; 0: as many as cpus."""
     how = cluster.of(AS.get(job, job))
+    how["cpus"] = workers or how["cpus"]
     if os.environ.get("INPUT") == "-":
         raise UserError("INPUT=-: a pipe does not reach a node of the cluster", "INPUT=FILE, or RUNNER=local")
     if job not in IN_PARTS or how["tasks"] == 1 or os.environ.get("INPUT"):
@@ -75,10 +75,8 @@ def pieces_of(job: str, cluster: ClusterConfig) -> list[Piece]:
 
 def script(run: Run, piece: Piece, cluster: ClusterConfig) -> str:
     """The sbatch file."""
-    environment = Environment(
-        trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
-    )
-    template = environment.from_string((Path(__file__).with_name("sbatch.j2")).read_text(encoding="utf-8"))
+    templates = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    template = templates.from_string((Path(__file__).with_name("sbatch.j2")).read_text(encoding="utf-8"))
     known = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
     known |= {"RUN": run.name, "WORKERS": str(piece.how["cpus"])}
     return template.render(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.runtime.files import read_lines
+from app.runtime.tell import tell
 
 SUBMITTED = "submitted.jsonl"  # in RUNS/RUN/slurm: what was handed over
 ASK_S = 20.0
@@ -25,7 +26,7 @@ class Queued(NamedTuple):
 
 
 def queued(runs: Path, run: str | None = None) -> list[Queued]:
-    """Of every run, or of one; [] where there is no Slurm or it does not answer."""
+    """Of every run, or of one; [] where there is no Slurm, and, said so, where it does not answer."""
     known = {
         str(row["id"]): (path.parents[1].name, row["name"])
         for path in runs.glob(f"{run or '*'}/slurm/{SUBMITTED}")
@@ -52,6 +53,10 @@ def take_back(jobs: list[Queued]) -> None:
 def _said(words: list[str]) -> str:
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=ASK_S)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return "" if done.returncode else done.stdout
+        trouble = done.stderr.strip() if done.returncode else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        trouble = str(error)
+    if not trouble:
+        return done.stdout
+    tell(f"{words[0]}: {trouble}\n  fix: Slurm's queue is as it was and not known here; try again when it answers")
+    return ""

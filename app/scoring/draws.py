@@ -87,9 +87,13 @@ def score_draws(labels: ArrayLike, scores: ArrayLike, resamples: int, seed: int,
     columns = [DrawnColumn(y[:, c], p[:, c], bins) for c in (0, 1)]
     found = [np.empty(0)]
     for weights in draws_of(len(y), resamples, seed):
-        area, brier, ece = np.mean([(1 - one.auc(weights), one.brier(weights), one.ece(weights)) for one in columns], 0)
-        found.append(0.5 * area + 0.25 * brier + 0.25 * ece)
+        found.append(score_from(*np.mean([(o.auc(weights), o.brier(weights), o.ece(weights)) for o in columns], 0)))
     return np.concatenate(found)
+
+
+def score_from(auc: Array, brier: Array, ece: Array) -> Array:
+    """The official score of each draw, from the means of its terms over both columns."""
+    return 0.5 * (1 - auc) + 0.25 * brier + 0.25 * ece
 
 
 def mean_draws(values: Array, resamples: int, seed: int) -> NDArray[np.float64]:

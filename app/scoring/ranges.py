@@ -1,4 +1,4 @@
-"""Intervals of the score, of its terms and of the measures of single voices, all from the same draws of clips."""
+"""Intervals of the score and of its terms, all from the same draws of clips."""
 
 from collections import defaultdict
 
@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from app.scoring.arrays import COLUMNS, Array, checked
 from app.scoring.bootstrap import Interval, interval_of
-from app.scoring.draws import DrawnColumn, draws_of
+from app.scoring.draws import DrawnColumn, draws_of, score_from
 
 TERMS = ("auc", "brier", "ece", "eer")
 
@@ -30,7 +30,7 @@ def score_ranges(
         means = {term: np.mean([terms[term] for terms in found], 0) for term in ("auc", "brier", "ece")}
         for term, values in means.items():
             drawn[term].append(values)
-        drawn["score"].append(0.5 * (1 - means["auc"]) + 0.25 * means["brier"] + 0.25 * means["ece"])
+        drawn["score"].append(score_from(means["auc"], means["brier"], means["ece"]))
     names = ["score", "auc", "brier", "ece", *(f"{name}_{term}" for name in COLUMNS for term in TERMS)]
     return {name: interval_of(np.concatenate(drawn[name]) if drawn[name] else []) for name in names}
 

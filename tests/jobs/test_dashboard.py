@@ -273,6 +273,15 @@ def test_gpus_are_shown_with_who_uses_them(runs):
     assert "no GPU is seen from here" in gone
 
 
+def test_what_is_left_out_is_counted(runs):
+    for number in range(20):
+        done = Status(runs / f"stages/mix-{number}", "mix")
+        done.update(label="mix", run="old")
+        done.end("done")
+    jobs = sections_of(view_of(runs, Look(runs)))["jobs"]
+    assert jobs.count('<tr class="quiet"><th') == 12 and "9 that ended before" in jobs  # with the failed evaluation
+
+
 def test_nothing_yet_is_said(tmp_path):
     sections = sections_of(view_of(tmp_path, Look(tmp_path)))
     assert "make demo" in sections["jobs"] and "No training" in sections["curves"] and "No model" in sections["best"]

@@ -23,6 +23,7 @@ def test_every_job_becomes_one_script_or_an_array_and_who_joins_it(monkeypatch):
     assert found["denoise"] == [("denoise", 8, 0), ("denoise-join", 1, 0)] and len(found["extract"]) == 2
     assert found["infer"] == [("infer", 1, 0)] and found["report"] == [("report", 1, 0)]
     assert all(found[job] == [(job, 1, 2)] for job in ("train", "ladder", "sweep", "seeds"))
+    assert [one.how["cpus"] for one in pieces_of("extract", site, workers=12)] == [12, 1]
     monkeypatch.setenv("INPUT", "voices")
     assert [piece.name for piece in pieces_of("infer", ClusterConfig())] == ["infer"]
     monkeypatch.setenv("INPUT", "-")

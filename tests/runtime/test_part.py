@@ -9,6 +9,7 @@ from app.errors import UserError
 from app.runtime.job import is_complete, open_job
 from app.runtime.locks import take_lock
 from app.runtime.part import Part, part_of
+from app.runtime.queue import queued
 from app.runtime.shards import Shard
 from app.runtime.status import read_status
 
@@ -83,3 +84,17 @@ def test_a_stop_is_for_all_parts(a_run):
         work(a_run(), Part(1, 4))
     assert (folder / "STOP").exists()
     assert time.time() - (folder / "STOP").stat().st_mtime < 60
+
+
+def test_a_queue_that_does_not_answer_is_told(tmp_path, monkeypatch, capsys):
+    """A stand-in for a squeue whose controller is away: the real one is in tests/slurm."""
+    (tmp_path / "runs/road/slurm").mkdir(parents=True)
+    (tmp_path / "runs/road/slurm/submitted.jsonl").write_text('{"id": "7", "name": "mix"}\n')
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert queued(tmp_path / "runs") == []
+    said = capsys.readouterr().err
+    assert "Unable to contact slurm controller" in said and "fix: " in said
+    assert queued(tmp_path / "none") == [] and capsys.readouterr().err == ""
