@@ -13,8 +13,9 @@ import pytest
 from tests.jobs.road import CONFIG, DEMO, ROOT, call, command
 
 FILES = ("last.safetensors", "best.safetensors", "metrics.jsonl")
-MORE = ("--set", "runtime.processes=2", "--workers", "2", "--set", "train.models=[crnn]", "--set", "train.epochs=12",
+MORE = ("--set", "runtime.processes=2", "--workers", "2", "--set", "train.models=[crnn]", "--set", "train.epochs=40",
         "--set", "train.patience=99")  # fmt: skip
+STEPS = 6 * 40
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +62,8 @@ def whole(folder):
     job = start(folder, run)
     said = job.communicate(timeout=300)[1]
     assert job.returncode == 0, said
-    assert "on 2 processes of the CPU" in said and "epoch 12/12" in said and "done: score" in said
-    assert status(folder, run)["done"] == status(folder, run)["total"] == 72
+    assert "on 2 processes of the CPU" in said and "epoch 40/40" in said and "done: score" in said
+    assert status(folder, run)["done"] == status(folder, run)["total"] == STEPS
     return model(folder, run)
 
 
@@ -98,14 +99,16 @@ def test_one_of_two_that_is_killed_costs_time_alone(folder, whole):
 def test_stopped_in_the_midst_it_goes_on_to_the_same(folder, whole):
     run = copied(folder, "stopped")
     job = start(folder, run)
+    at_step(folder, run, 1, job)
+    two = ranks(job)
     at_step(folder, run, 30, job)
-    two, began = ranks(job), time.monotonic()
+    began = time.monotonic()
     job.send_signal(signal.SIGTERM)
     said = job.communicate(timeout=60)[1]
     assert job.returncode == 75 and time.monotonic() - began < 20, said
     assert len(two) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in two)
     step = status(folder, run)["done"]
-    assert 30 <= step < 72 and status(folder, run)["state"] == "stopped"
+    assert 30 <= step < STEPS and status(folder, run)["state"] == "stopped"
     job = start(folder, run)
     said = job.communicate(timeout=300)[1]
     assert job.returncode == 0 and f"goes on after step {step}" in said, said
