@@ -21,7 +21,8 @@ def _train(member: Member) -> None:
     config = Config.model_validate_json(json.dumps(task["config"]))
     if os.getsid(0) == os.getpid():
         lower_autogroup(config.runtime.nice)
-    threads, renderers = shared_out(config, task["workers"], task["gpus"])
+    workers = max(1, task["workers"] // int(os.environ["LOCAL_WORLD_SIZE"]))
+    threads, renderers = shared_out(config, workers, task["gpus"])
     use_threads(threads)
     if task["gpus"]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 from app.config.cluster import ClusterConfig, read_cluster
 from app.errors import UserError
+from app.runtime.asked import whole
 from app.runtime.files import write_atomic
 from app.runtime.part import IN_PARTS
 from app.runtime.queue import SUBMITTED, queued
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PASSED_ON = ("CONFIG", "RUN", "DATA", "RUNS", "DEVICE", "INPUT", "FINAL", "CSV", "PLOT", "GPUS", "MAX_GPUS", "UMASK",
              "CUDA", "VENV_DIR", "TORCH_HOME", "BUDGET", "N")  # fmt: skip
 AS = {"ladder": "train", "sweep": "train", "seeds": "train", "report": "evaluate"}  # whose allocation they get
-JOIN = {"cpus": 1, "gpus": 0, "tasks": 1}
+JOIN = {"cpus": 1, "gpus": 0, "tasks": 1, "nodes": 1}
 
 
 class Piece(NamedTuple):
@@ -54,8 +55,8 @@ def main() -> None:
         row = {"id": before[-1], "name": piece.name, "job": piece.job, "tasks": piece.how["tasks"], "when": time.time()}
         with (folder / SUBMITTED).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        array = f", {piece.how['tasks']} tasks" if piece.how["tasks"] > 1 else ""
-        told.append(f"{piece.name} {before[-1]}{array}")
+        many = next((f", {piece.how[key]} {key}" for key in ("tasks", "nodes") if piece.how[key] > 1), "")
+        told.append(f"{piece.name} {before[-1]}{many}")
     tell(f"submit  {'; '.join(told)}")
     which = f"RUN={run.name}" + ("" if str(run.runs) == "runs" else f" RUNS={run.runs}")
     tell(f"  state:  make status {which}\n  follow: make logs JOB={words[0]} {which}\n  stop:   make stop {which}")
@@ -66,6 +67,10 @@ def pieces_of(job: str, cluster: ClusterConfig, workers: int = 0) -> list[Piece]
     """An array and who looks that all of it is there, or the job alone. workers: as asked for; 0: as many as cpus."""
     how = cluster.of(AS.get(job, job))
     how["cpus"] = workers or how["cpus"]
+    if AS.get(job, job) == "train":
+        how["nodes"] = whole("NODES") or how["nodes"]
+        gpus = os.environ.get("GPUS", "")  # a number: of each node
+        how["gpus"] = int(gpus) if gpus.isdigit() else how["gpus"]
     if os.environ.get("INPUT") == "-":
         raise UserError("INPUT=-: a pipe does not reach a node of the cluster", "INPUT=FILE, or RUNNER=local")
     if job not in IN_PARTS or how["tasks"] == 1 or os.environ.get("INPUT"):
@@ -86,10 +91,16 @@ def script(run: Run, piece: Piece, cluster: ClusterConfig) -> str:
         root=shlex.quote(str(ROOT)),
         environment={name: shlex.quote(value) for name, value in known.items()},
         before=cluster.before,
+        step=step(piece.how["nodes"]),
         command=" ".join(command(run, piece, cluster)),
         folder=shlex.quote(str((run.folder / "slurm").resolve())),
         requeues=cluster.requeues,
     )
+
+
+def step(nodes: int) -> str:
+    """srun, with all that it would else inherit. A node that did not find the others is ended with them."""
+    return f"srun --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1{' --wait=60' if nodes > 1 else ''}"
 
 
 def options(run: Run, piece: Piece, cluster: ClusterConfig) -> list[str]:
@@ -98,7 +109,7 @@ def options(run: Run, piece: Piece, cluster: ClusterConfig) -> list[str]:
     log = (run.folder / "logs").resolve() / f"slurm-{piece.name}-{'%A_%a' if how['tasks'] > 1 else '%j'}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     found = [f"--job-name=moksori-{run.name}-{piece.name}", f"--output={log}", "--open-mode=append", "--requeue"]
-    found += ["--kill-on-invalid-dep=yes", f"--signal=B:USR1@{cluster.warn_s}", "--nodes=1"]
+    found += ["--kill-on-invalid-dep=yes", f"--signal=B:USR1@{cluster.warn_s}", f"--nodes={how['nodes']}"]
     found += ["--ntasks-per-node=1", f"--cpus-per-task={how['cpus']}", f"--mem={round(1024 * how['memory_gb'])}M"]
     found += [f"--array=0-{how['tasks'] - 1}"] if how["tasks"] > 1 else []
     found += [f"--{key}={how[key]}" for key in ("time", "partition", "account", "qos") if how[key]]
@@ -115,6 +126,8 @@ def command(run: Run, piece: Piece, cluster: ClusterConfig) -> list[str]:
     words = ["-m", f"jobs.{piece.job}", *(f"--set runtime.{key}={value}" for key, value in settings.items())]
     if piece.how["tasks"] > 1:
         words += ["--part", f'"$SLURM_ARRAY_TASK_ID/{piece.how["tasks"]}"']
+    if piece.how["nodes"] > 1:
+        words += ["--node", str(piece.how["nodes"])]
     if cluster.runtime == "venv":
         return [shlex.quote(str(ROOT / (os.environ.get("VENV_DIR") or ".venv") / "bin/python")), *words]
     if not cluster.image:
@@ -130,7 +143,8 @@ def command(run: Run, piece: Piece, cluster: ClusterConfig) -> list[str]:
                 *words]  # fmt: skip
     gpus = ["--device", "nvidia.com/gpu=all"] if piece.how["gpus"] else []
     binds = [word for place in sorted(places) for word in ("-v", shlex.quote(f"{place}:{place}"))]
-    return ["podman", "run", "--rm", "--init", "--network=none", "--env-host", *gpus, *binds, "-w",
+    network = "none" if piece.how["nodes"] == 1 else "host"
+    return ["podman", "run", "--rm", "--init", f"--network={network}", "--env-host", *gpus, *binds, "-w",
             shlex.quote(str(ROOT)), shlex.quote(cluster.image), "python", *words]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Trains the models of the ladder, quickest first; keeps the best epoch on *select*, calibrates on *calibrate*."""
 
 import contextlib
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -114,17 +115,20 @@ def _train_one(
     check_room(folder, 12 * sum(p.numel() * p.element_size() for p in model.parameters()), desk.label)
     fits, teller = getattr(model, "trains_in_closed_form", False), _teller(desk, how.epochs, after_epoch)
     count = 1 if fits else processes_for(run.config, len(desk.gpus.gpus))
-    if count > 1:  # before CUDA begins here: its memory is theirs, and what a model before took of it
+    together = not fits and (count > 1 or run.nodes is not None)
+    if together:  # before CUDA begins here: its memory is theirs, and what a model before took of it
         give_back_memory()
-        desk.say(f"on {count} {'GPUs' if desk.gpus.gpus else 'processes of the CPU'}: {_sizes(splits)}")
-        _train_together(run, desk, name, sources, count, teller)
+        counts = [count, *_counts_of_others(run, desk, count)]
+        where = f"{sum(counts)} {'GPUs' if desk.gpus.gpus else 'processes of the CPU'}"
+        desk.say(f"on {where}{f' of {len(counts)} nodes' if run.nodes else ''}: {_sizes(splits)}")
+        _train_together(run, desk, name, sources, counts, teller)
     # what is fitted needs no GPU, and leaves it untouched for those after it: one may be for one process alone
     wanted = "cpu" if fits else run.config.runtime.device
     device = device_within(wanted, run.config.runtime.gpu_memory_share)
     threads, renderers = (run.workers, 0) if fits else shared_out(run.config, run.workers, device.type == "cuda")
     use_threads(threads)
     with leaving_a_lost_gpu():
-        if count > 1:
+        if together:
             best = load_checkpoint(folder / "best.safetensors", model)
             progress = progress_in(folder / "last.safetensors") or best
         elif fits:
@@ -156,8 +160,23 @@ def _sizes(splits: dict[str, Any]) -> str:
     return ", ".join(f"{len(data)} {split}" for split, data in splits.items()) + " clips"
 
 
-def _train_together(run: Run, desk: Desk, name: str, sources: Sources, count: int, teller: Any) -> None:
-    """By `count` processes, each of which has its own GPU or its share of our cores."""
+def _counts_of_others(run: Run, desk: Desk, count: int) -> list[int]:
+    """Processes on each of the nodes that help, once all of them are there: as many as here, or one for each GPU."""
+    if run.nodes is None:
+        return []
+    run.nodes.gather(desk.say, run.stop.leave)
+    desk.status.update(host=", ".join([socket.gethostname(), *(helper.host for helper in run.nodes.helpers)]))
+    if not desk.gpus.gpus:
+        return [count for _ in run.nodes.helpers]
+    found = [helper.ask("gpus", run.stop.leave, count=count)["count"] for helper in run.nodes.helpers]
+    for helper, gpus in zip(run.nodes.helpers, found, strict=True):
+        if not gpus:
+            raise UserError(f"node {helper.number} ({helper.host}) has no GPU, and this one has", "DEVICE=cpu on all")
+    return found
+
+
+def _train_together(run: Run, desk: Desk, name: str, sources: Sources, counts: list[int], teller: Any) -> None:
+    """By so many processes on each node, each of which has its own GPU or its share of the cores there."""
     from app.learning.checkpoint import Progress
     from app.runtime.crew import Crew
 
@@ -179,10 +198,10 @@ def _train_together(run: Run, desk: Desk, name: str, sources: Sources, count: in
         "sources": list(sources),
         "folder": str(desk.folder),
         "gpus": bool(desk.gpus.gpus),
-        "workers": max(1, run.workers // count),
+        "workers": run.workers,
     }
     with saves:
-        Crew("jobs.rank", count, task).run(desk.breathe, hear)
+        Crew("jobs.rank", counts, task, run.nodes).run(desk.breathe, hear)
 
 
 def _finish(

@@ -143,6 +143,11 @@ def _problem(runner, detach, tool):
         return "DETACH=%s is neither 0 nor 1" % detach, "DETACH=1 gives a job that outlives the login"
     if runner == "slurm" and not tool and not shutil.which("sbatch"):
         return "RUNNER=slurm, but there is no sbatch here", "log in where jobs are submitted; module load slurm"
+    for name in ("PART", "NODE"):
+        if runner == "docker" and os.environ.get(name):
+            return "%s=%s does not reach a container" % (name, os.environ[name]), "RUNNER=local, or RUNNER=slurm"
+    if runner != "slurm" and os.environ.get("NODES", "1") not in ("", "1"):
+        return "NODES=%s is for RUNNER=slurm" % os.environ["NODES"], "by hand: NODE=0/2 on one, NODE=1/2 on the other"
     if runner not in ("docker", "local", "slurm"):
         return (
             "RUNNER=%s is no runner" % runner,

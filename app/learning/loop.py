@@ -8,6 +8,7 @@ ends of epochs, and each LOOK_STEPS.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # rendering is for those who mix on the fly
     from app.learning.fresh import Fresh
 
 WARM_UP = 0.1  # of all steps
+SEEN_S, LOOK_S = 120.0, 1.0  # until all nodes see what one has written to a network's disk (Linux: 60 s); between looks
 LOOK_STEPS = 50  # on a GPU, between two looks whether the loss is still a number
 
 Tell = Callable[[Progress, int, dict[str, Any] | None], None]  # after each step, and with metrics after each epoch
@@ -81,14 +83,20 @@ class Trainer:
         self.room = AtOnce(clips, f"a batch stays {cfg.batch_clips} clips, in parts: ", say)
         self.room_to_validate = AtOnce(clips, "validation: ", say)
         self.learner = Learner(model, cfg, device, self.world, self.room)
-        self.keeping = Keeping(folder, self.learner, cfg, saving, save_share)
-        if not self.world.agree(self.progress.step):  # a shared disk shows one of them what was there before
-            raise RuntimeError(
-                f"{self.keeping.last}: not the same for all processes, here of step {self.progress.step}"
-            )
+        self.keeping = self._agreed(lambda: Keeping(folder, self.learner, cfg, saving, save_share))
         dtype = self.learner.precision.weights
         self.supply = Supply(train, cfg.batch_clips, seed, device, dtype, self.world, say, fresh)
         self._loss_sum = torch.tensor(self.progress.loss_sum, dtype=torch.float64, device=device)
+
+    def _agreed(self, keeping: Callable[[], Keeping]) -> Keeping:
+        """With the same checkpoint in all processes: a network's disk may show one of them what was there before."""
+        until = time.monotonic() + SEEN_S
+        while not self.world.agree((found := keeping()).progress.step):
+            late = time.monotonic() > until
+            if self.world.any(late):
+                raise RuntimeError(f"{found.last}: not the same for all processes, here of step {found.progress.step}")
+            time.sleep(LOOK_S)
+        return found
 
     @property
     def progress(self) -> Progress:

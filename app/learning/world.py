@@ -12,7 +12,7 @@ from torch import Tensor, distributed
 
 from app.errors import Stopped, UserError
 
-MEET_S = 120.0  # for all to meet; then torchrun begins again
+MEET_S = 120.0  # for all to meet; then all begin again
 LONGEST_WAIT = timedelta(days=30)  # for one that leaves the cores to others; who dies is noticed at once
 
 
@@ -55,10 +55,7 @@ class Group(Alone):
         too_late.start()
         # flags travel on the CPU, so that asking them waits for no GPU
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        store, _, _ = next(iter(distributed.rendezvous("env://")))
-        # torchrun keeps one store over all its restarts: whoever died has left its address there
-        store = distributed.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
-        distributed.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=LONGEST_WAIT)
+        distributed.init_process_group(backend, rank=self.rank, world_size=self.size, timeout=LONGEST_WAIT)
         distributed.all_reduce(torch.zeros(1))
         too_late.cancel()
 

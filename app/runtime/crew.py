@@ -1,39 +1,38 @@
 """Processes that do one job together, started by torchrun. The job stays: its are lock, status, log and signals.
 
-They talk over a socket, a line of JSON there and one back; `member.py` is their end of it.
+They talk over a socket, a line of JSON there and one back; `member.py` is their end of it. On several nodes each has an
+agent of torchrun, of which the job starts its own, and has the others started (nodes.py).
 """
 
 import contextlib
-import json
-import os
-import signal
-import socketserver
-import subprocess
-import sys
-import tempfile
+import secrets
+import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import time
+from collections.abc import Callable
 from typing import Any
 
 from app.errors import Diverged, Stopped, UserError
+from app.runtime.agent import end_agent, start_agent
+from app.runtime.nodes import Nodes
+from app.runtime.talk import Line, Message, listening
 
-END = signal.SIGQUIT  # to the agent; it hears none of STOP_SIGNALS, which may reach all processes of a job at once
-ADDRESS = "MOKSORI_CREW"  # environment variable: where a member finds its job
 RESTARTS = 3  # of all members, each time one of them dies
 LAST_S = 8.0  # for the others to leave, once a member has come to another end than a good one
+LOOK_S = 0.1
 
 ENDS: dict[str, Callable[..., Exception]] = {"Diverged": Diverged, "Stopped": Stopped}  # else UserError
 
-Message = dict[str, Any]
-
 
 class Crew:
-    """`count` processes of `module`, each of which is given `task` (anything that JSON holds)."""
+    """Processes of `module`, each of which is given `task` (anything that JSON holds).
 
-    def __init__(self, module: str, count: int, task: Message) -> None:
-        self._module, self._count, self._task = module, count, task
+    counts: how many on each node, this one first; `nodes` are the others, where there are some.
+    """
+
+    def __init__(self, module: str, counts: list[int], task: Message, nodes: Nodes | None = None) -> None:
+        self._module, self._counts, self._task, self._nodes = module, counts, task, nodes
+        self._secret = nodes.secret if nodes else secrets.token_hex(32)
         self._left: Exception | None = None  # why all are to leave
         self._leaving, self._ends = threading.Condition(), 0  # members that came to another end than a good one
         self._ended = threading.Event()  # all have, or one has and the others did not follow
@@ -43,43 +42,45 @@ class Crew:
 
         breathe: called between the steps of the first member, while which all wait; hear: gets what members tell.
         Raises what `breathe` or `hear` raised once they have left; UserError or Stopped where a member ended by one;
+        Stopped where a node is gone;
         RuntimeError where they died more than RESTARTS times.
         """
-        with self._listening(breathe, hear) as address:
-            agent = self._start(address)
-            try:
-                while agent.poll() is None and not self._ended.is_set():
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        agent.wait(0.1)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    agent.wait(2.0)  # what has nothing more to do leaves by itself
-            finally:
-                _end(agent)
-        if self._left:
-            raise self._left
-        if agent.returncode:
-            breathe()  # who was told to stop has left, whatever became of the others
-            raise RuntimeError(f"the {self._count} processes of {self._module} died (exit code {agent.returncode})")
+        total, code = sum(self._counts), 0
 
-    @contextmanager
-    def _listening(self, breathe: Callable[[], None], hear: Callable[[Message], None]) -> Iterator[str]:
-        """Gives the address of a socket that nobody else may open."""
-        crew = self
+        def talk(line: Line) -> None:
+            while message := line.receive():
+                line.send(self._answer(message, breathe, hear))
 
-        class Talk(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                with contextlib.suppress(ConnectionError):
-                    for line in self.rfile:
-                        answer = crew._answer(json.loads(line), breathe, hear)
-                        self.wfile.write(json.dumps(answer).encode() + b"\n")
+        with listening(self._secret, talk, everywhere=self._nodes is not None) as address:
+            for again in range(RESTARTS + 1):
+                if again:
+                    hear({"what": "say", "line": f"one of {total} processes died: all begin again, from what is saved"})
+                code = self._attempt(address)
+                if self._left:
+                    raise self._left
+                if not code:
+                    return
+                breathe()  # who was told to stop has left, whatever became of the others
+        raise RuntimeError(f"the {total} processes of {self._module} died (exit code {code})")
 
-        with tempfile.TemporaryDirectory(prefix="moksori-") as folder:
-            server = socketserver.ThreadingUnixStreamServer(str(Path(folder) / "crew"), Talk)
-            server.daemon_threads = True
-            with server:
-                threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
-                yield str(server.server_address)
-                server.shutdown()
+    def _attempt(self, address: str) -> int:
+        """0, or the exit code of an agent whose members died; all of them have ended then."""
+        agents, codes = self._start(address), [0]
+        try:
+            while not self._ended.is_set():
+                codes = [code for agent in agents if (code := agent.poll()) is not None]
+                if any(codes) or len(codes) == len(agents):
+                    break
+                time.sleep(LOOK_S)
+            until = time.monotonic() + 2.0  # what has nothing more to do leaves by itself
+            while self._ended.is_set() and agents[0].poll() is None and time.monotonic() < until:
+                time.sleep(LOOK_S)
+        finally:
+            for helper in self._nodes.helpers if self._nodes else []:
+                with contextlib.suppress(Stopped, UserError):  # it is gone, which is told already
+                    helper.end()
+            end_agent(agents[0])
+        return max(codes, key=abs, default=0)
 
     def _answer(self, message: Message, breathe: Callable[[], None], hear: Callable[[Message], None]) -> Message:
         what = message.pop("what")
@@ -108,29 +109,26 @@ class Crew:
         with self._leaving:
             self._ends += 1
             self._leaving.notify_all()
-            self._leaving.wait_for(lambda: self._ends == self._count, LAST_S)
+            self._leaving.wait_for(lambda: self._ends == sum(self._counts), LAST_S)
         self._ended.set()
 
-    def _start(self, address: str) -> "subprocess.Popen[bytes]":
-        # one machine: nothing needs its name, which a container without a network cannot resolve
-        env = {**os.environ, ADDRESS: address, "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
-        words = [
-            "--standalone",
-            "--local-addr=127.0.0.1",
-            f"--nproc-per-node={self._count}",
-            f"--max-restarts={RESTARTS}",
-            "-m",
-            self._module,
+    def _start(self, address: str) -> Any:
+        """Agents, our own first."""
+        last = ["-m", self._module]
+        if self._nodes is None:
+            words = ["--standalone", f"--nproc-per-node={self._counts[0]}", *last]
+            return [start_agent(words, address, self._secret)]
+        own = self._nodes.address
+        meeting = [f"--nnodes={self._nodes.count}", f"--master-addr={own}", f"--master-port={_free_port()}"]
+        each = [
+            [*meeting, f"--node-rank={number}", f"--nproc-per-node={count}", *last]
+            for number, count in enumerate(self._counts)
         ]
-        return subprocess.Popen([sys.executable, "-m", "app.runtime.crew_agent", *words], env=env, process_group=0)
+        for helper, words in zip(self._nodes.helpers, each[1:], strict=True):
+            helper.start(words, address)
+        return [start_agent(each[0], f"{own}:{address}", self._secret, own), *self._nodes.helpers]
 
 
-def _end(agent: "subprocess.Popen[bytes]") -> None:
-    """It ends its members; whoever does not hear is killed, and they with it."""
-    if agent.poll() is None:
-        agent.send_signal(END)
-        try:
-            agent.wait(5.0)
-        except subprocess.TimeoutExpired:
-            agent.kill()
-            agent.wait()
+def _free_port() -> int:
+    with socket.create_server(("", 0)) as held:
+        return int(held.getsockname()[1])

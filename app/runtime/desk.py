@@ -64,11 +64,11 @@ class Desk:
     def breathe(self) -> None:
         """For work in this very process, between its steps: rests while others need the cores; raises Stopped."""
         now = time.monotonic()
-        worked, share = now - self._breath, self.neighbours.share
+        worked, share = now - self._breath, self.share
         if share < 1:
             # to keep to our share of the time
             rest = now + min(LONGEST_REST_S, worked * (1 / share - 1) if share > 0 else LONGEST_REST_S)
-            while (time.monotonic() < rest or self.neighbours.share == 0) and not self.run_.stop:
+            while (time.monotonic() < rest or self.share == 0) and not self.run_.stop:
                 time.sleep(0.1)
             rested(time.monotonic() - now)
             self.rest(time.monotonic() - now)
@@ -81,6 +81,11 @@ class Desk:
                 "raise runtime.memory_gb, or use fewer batch_clips",
             )
         self.run_.stop.leave()
+
+    @property
+    def share(self) -> float:
+        """Of the time, that a job of one process may compute: here, and on the nodes that help."""
+        return min(self.neighbours.share, self.run_.nodes.share if self.run_.nodes else 1.0)
 
     def rest(self, seconds: float) -> None:
         """By so much the work is later for having left cores to others."""

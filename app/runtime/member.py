@@ -2,10 +2,8 @@
 
 import contextlib
 import ctypes
-import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.errors import Stopped, UserError
-from app.runtime.crew import ADDRESS
+from app.runtime.agent import ADDRESS, SECRET
 from app.runtime.seat import rested
 from app.runtime.stop import STOP_SIGNALS
+from app.runtime.talk import call
 
 PR_SET_PDEATHSIG = 1
 
@@ -27,9 +26,7 @@ class Member:
         ends_with_parent()
         threading.Thread(target=_heeds_its_agent, daemon=True).start()
         self.rank = int(os.environ["RANK"])
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(os.environ[ADDRESS])
-        self._lines = self._socket.makefile("rwb")
+        self._job = call(os.environ[ADDRESS], os.environ.pop(SECRET))
         self.task = self._ask("task")
 
     def say(self, line: str) -> None:
@@ -69,14 +66,12 @@ class Member:
 
     def _ask(self, what: str, **values: Any) -> dict[str, Any]:
         try:
-            self._lines.write(json.dumps({"what": what, "rank": self.rank, **values}).encode() + b"\n")
-            self._lines.flush()
-            line = self._lines.readline()
-        except ConnectionError:
-            line = b""
-        if not line:
+            self._job.send({"what": what, "rank": self.rank, **values})
+            answer = self._job.receive()
+        except OSError:
+            answer = None
+        if answer is None:
             os._exit(1)  # the job is gone, and with it all that we could be told
-        answer: dict[str, Any] = json.loads(line)
         return answer
 
 

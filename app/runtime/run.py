@@ -20,6 +20,7 @@ from app.runtime.autogroup import lower_autogroup
 from app.runtime.files import clear_torn, point_link, read_json, sha256_of, write_atomic, write_json
 from app.runtime.gpus import TakenGpus
 from app.runtime.machine import lower_priority, one_thread_each, out_of_memory, workers_for
+from app.runtime.nodes import Node, Nodes, meeting_file, new_nodes, node_of
 from app.runtime.notify import notify
 from app.runtime.part import Part, part_of
 from app.runtime.room import amount, free_bytes
@@ -43,6 +44,8 @@ class Run:
     gpus: TakenGpus | None = None  # once the job has taken one
     config_before: str | None = None  # the text of config.yaml before this job came
     part: Part | None = None  # of the shards, that this job is to do
+    node: Node | None = None  # of several that do this job together, this one
+    nodes: Nodes | None = None  # the others, where this one is the first
 
     @property
     def folder(self) -> Path:
@@ -119,8 +122,16 @@ def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParse
     run = None
     try:
         run = open_run(name, job.__doc__ or "", extra)
+        if run.node and run.node.number:
+            from app.runtime.helping import help_out
+
+            help_out(run, name, run.node)
+            return DONE
         run.stop.at_the_end.append(lambda: _notify(name, run, "stopped", f"stopped ({run.stop.reason})"))
         with run.leaving:
+            if run.node:
+                run.nodes = new_nodes(run.node.total)
+                run.leaving.enter_context(run.nodes.met(meeting_file(run.folder, name), run.stop.raise_it))
             job(run)
         state, summary, code = "done", run.said[-1] if run.said else "", DONE
     except UserError as error:
@@ -194,6 +205,9 @@ def open_run(
         "--workers", type=int, default=whole("WORKERS"), help="processes (WORKERS); default: half of the cores"
     )
     parser.add_argument("--part", default=env("PART") or None, help="only these shards: 0/8 to 7/8 (PART)")
+    parser.add_argument(
+        "--node", default=env("NODE") or None, help="of several that train together: 0/2 on the first of two (NODE)"
+    )
     parser.add_argument("--device", default=env("DEVICE") or None, help="DEVICE")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one config key")
     if extra:
@@ -215,7 +229,9 @@ def open_run(
         raise UserError(f"RUN={name} is no name for a run", "use letters, digits, '.', '-' and '_': RUN=...")
     known = (read_json(runs / name / "corpus.json") or {}).get("data")
     data = args.data or (os.path.normpath(runs / name / known) if known else "data")
-    run = Run(name, config, path, Path(data), runs, STOP, asked, part=part_of(args.part, job))
+    run = Run(
+        name, config, path, Path(data), runs, STOP, asked, part=part_of(args.part, job), node=node_of(args.node, job)
+    )
     run.stop.leave()
     for folder in (run.folder, run.folder / "scores"):
         clear_torn(folder)

@@ -11,7 +11,7 @@ JOBS = ("prepare", "denoise", "mix", "extract", "train", "infer", "evaluate", "l
 
 @pytest.fixture(autouse=True)
 def nothing_asked(monkeypatch):
-    for name in ("INPUT", "BUDGET", "N", "RUN", "CONFIG", "DATA", "RUNS"):
+    for name in ("INPUT", "BUDGET", "N", "RUN", "CONFIG", "DATA", "RUNS", "GPUS", "NODES"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -43,6 +43,21 @@ def test_a_script_holds_what_was_asked_and_no_value_breaks_out_of_it(a_run, monk
         run, array, site
     )
     assert "--array" not in script(run, join, site) and "--part" not in script(run, join, site)
+
+
+def test_a_training_over_nodes_is_one_step_of_a_task_each(a_run, monkeypatch):
+    run, site = a_run(), ClusterConfig.model_validate_json('{"train": {"gpus": 1, "nodes": 2}}')
+    text = script(run, pieces_of("train", site)[0], site)
+    assert "#SBATCH --nodes=2" in text and "\nsrun --nodes=2 --ntasks=2 --ntasks-per-node=1 --wait=60 " in text
+    assert " --node 2 &" in text and "--gpus-per-node=1" in text
+    monkeypatch.setenv("NODES", "3")
+    monkeypatch.setenv("GPUS", "4")
+    how = pieces_of("train", site)[0].how
+    assert (how["nodes"], how["gpus"]) == (3, 4)
+    [extract, _] = pieces_of("extract", site)
+    assert (extract.how["nodes"], extract.how["gpus"]) == (1, 0) and "--node " not in script(run, extract, site)
+    with pytest.raises(ValueError, match="only a training is spread over nodes"):
+        ClusterConfig.model_validate_json('{"infer": {"nodes": 2}}')
 
 
 def test_a_runtime_changes_the_commands_prefix_alone(a_run):

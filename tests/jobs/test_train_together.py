@@ -76,9 +76,12 @@ def copied(folder: Path, run: str) -> str:
     return run
 
 
-def assert_the_same(folder: Path, run: str, whole: Path) -> None:
+def assert_the_same(folder: Path, run: str, whole: Path, threads: bool = True) -> None:
+    """threads: calibrated by as many, too."""
     for name in FILES:
         assert (model(folder, run) / name).read_bytes() == (whole / name).read_bytes(), name
+    if not threads:
+        return
     mine, theirs = (json.loads((place / "model.json").read_text()) for place in (model(folder, run), whole))
     assert mine == theirs
 
@@ -113,6 +116,54 @@ def test_stopped_in_the_midst_it_goes_on_to_the_same(folder, whole):
     said = job.communicate(timeout=300)[1]
     assert job.returncode == 0 and f"goes on after step {step}" in said, said
     assert_the_same(folder, run, whole)
+
+
+def start_node(folder: Path, run: str, node: str, *more: str) -> subprocess.Popen:
+    """As on one of two machines that share RUNS: one process each."""
+    alone = [word.replace("processes=2", "processes=1") for word in MORE]
+    alone[alone.index("--workers") + 1] = "1"
+    words = command("train", folder / "road.yaml", DEMO, folder / "runs", *alone, "--run", run, "--node", node, *more)
+    return subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def test_two_nodes_with_a_process_each_come_to_the_bytes_of_two_processes(folder, whole):
+    run = copied(folder, "nodes")
+    nodes = [start_node(folder, run, f"{number}/2") for number in (1, 0)]
+    said = [node.communicate(timeout=300)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    assert "on 2 processes of the CPU of 2 nodes" in said[1] and "helps the one on" in said[0]
+    assert_the_same(folder, run, whole, threads=False)
+    assert len(status(folder, run)["host"].split(", ")) == 2 and not list((folder / "runs" / run).glob(".nodes-*"))
+
+
+def test_a_node_that_is_told_to_stop_takes_all_along_and_they_go_on_to_the_same(folder, whole):
+    run = copied(folder, "nodes-told")
+    nodes = [start_node(folder, run, f"{number}/2") for number in (0, 1)]
+    at_step(folder, run, 30, nodes[0])
+    nodes[1].send_signal(signal.SIGTERM)
+    said = [node.communicate(timeout=60)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [75, 0], said
+    step = status(folder, run)["done"]
+    assert 30 <= step < STEPS and "SIGTERM on node 1" in status(folder, run)["note"]
+    nodes = [start_node(folder, run, f"{number}/2") for number in (0, 1)]
+    said = [node.communicate(timeout=300)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0] and f"goes on after step {step}" in said[0], said
+    assert_the_same(folder, run, whole, threads=False)
+
+
+def test_a_node_that_dies_stops_the_job_and_leaves_nobody(folder, whole):
+    run = copied(folder, "nodes-dead")
+    nodes = [start_node(folder, run, f"{number}/2") for number in (0, 1)]
+    at_step(folder, run, 30, nodes[0])
+    below = [one for node in nodes for one in psutil.Process(node.pid).children(recursive=True)]
+    nodes[1].kill()
+    said = nodes[0].communicate(timeout=60)[1]
+    nodes[1].communicate(timeout=60)
+    assert (
+        nodes[0].returncode == 75 and "stopped (node 1 (" in said and "is gone" in said and "Traceback" not in said
+    ), said
+    psutil.wait_procs(below, 10)
+    assert len(below) == 4 and not [one for one in below if one.is_running()]
 
 
 def test_a_training_that_diverges_is_told_once_and_in_words(folder):

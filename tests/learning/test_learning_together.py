@@ -3,7 +3,9 @@
 import json
 import multiprocessing as mp
 import os
+import shutil
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,20 @@ def member(rank: int, size: int, port: int, stage: Path, trainings: list[tuple],
     world.close()
 
 
+def late_member(rank: int, size: int, port: int, stage: Path, folder: Path, shown: Path, ends: mp.Queue) -> None:
+    """The second one's disk shows the checkpoint 2 s late, as that of a network may."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    if rank:
+        threading.Timer(2.0, shutil.copy, (folder / "last.safetensors", shown)).start()
+    world = Group(CPU)
+    made = keyed(stage, shown if rank else folder, {}, world=world)
+    ends.put(made.progress.step)
+    made.run(silent, silent)
+    world.close()
+
+
 def keyed(stage: Path, folder: Path, keys: dict, **more):
     keys = dict(keys)
     dropout, seed = keys.pop("dropout", 0.2), keys.pop("weights", 0)
@@ -48,19 +64,22 @@ def keyed(stage: Path, folder: Path, keys: dict, **more):
 
 def together(stage: Path, size: int, *trainings: tuple) -> list[str]:
     """How each ended in each process: ["done", "done", "stopped", "stopped"] for two trainings of a pair."""
+    ends = in_processes(size, member, stage, trainings)
+    return [ends.get(timeout=10) for _ in range(size * len(trainings))]
+
+
+def in_processes(size: int, target, *args) -> mp.Queue:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     ends = PROCESSES.Queue()
-    members = [
-        PROCESSES.Process(target=member, args=(rank, size, port, stage, trainings, ends)) for rank in range(size)
-    ]
+    members = [PROCESSES.Process(target=target, args=(rank, size, port, *args, ends)) for rank in range(size)]
     for process in members:
         process.start()
     for process in members:
         process.join(120)
         assert process.exitcode == 0
-    return [ends.get(timeout=10) for _ in range(size * len(trainings))]
+    return ends
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +108,17 @@ def test_a_pair_comes_to_the_same_bytes_whichever_of_them_was_told_to_leave_and_
         assert (pairs / name / file).read_bytes() == (pairs / "whole" / file).read_bytes(), file
     cuts = len((pairs / name / "timing.jsonl").read_text().splitlines())
     assert cuts == 3 + ("-" in name and not name.endswith("-3"))  # one save more, but where nothing was to be saved
+
+
+def test_a_disk_that_shows_one_of_them_the_checkpoint_late_is_waited_for(pairs, stage, tmp_path):
+    folder, shown = tmp_path / "folder", tmp_path / "shown"
+    assert together(stage, 2, (folder, {}, {0: 12})) == ["stopped", "stopped"]
+    step = progress_in(folder / "last.safetensors").step
+    shown.mkdir()
+    ends = in_processes(2, late_member, stage, folder, shown)
+    assert step > 0 and [ends.get(timeout=10) for _ in range(2)] == [step, step]
+    for file in FILES:
+        assert (folder / file).read_bytes() == (pairs / "whole" / file).read_bytes(), file
 
 
 EXACT = {"precision": "float64", "dropout": 0.0, "epochs": 4}

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def crew(folder: Path, steps: int = 5, **task) -> Crew:
-    return Crew("tests.runtime.crew_member", 2, {"folder": str(folder), "steps": steps, **task})
+    return Crew("tests.runtime.crew_member", [2], {"folder": str(folder), "steps": steps, **task})
 
 
 def members(folder: Path) -> list[int]:

@@ -115,6 +115,13 @@ def without(folder: Path, runs_part: str) -> Path:
     return place
 
 
+def preempted(cluster, folder: Path) -> None:
+    """A better partition wants both nodes for a while."""
+    wants = ("--partition=high", "--nodes=2", "--cpus-per-task=4", "--output=/dev/null")
+    (folder / "hog.sbatch").write_text("\n".join(["#!/bin/bash", *(f"#SBATCH {want}" for want in wants), "sleep 5\n"]))
+    cluster.ask("sbatch", str(folder / "hog.sbatch"))
+
+
 def test_a_training_out_of_time_and_preempted_goes_on_bit_for_bit(cluster, here, ready):
     """Told 50 s before its minute is over it saves and is queued again; then a better partition takes its node."""
     site = Site(cluster, here, ready)
@@ -126,14 +133,42 @@ def test_a_training_out_of_time_and_preempted_goes_on_bit_for_bit(cluster, here,
     assert site.make("train").returncode == 0
     cluster.wait(lambda: "queued again" in site.log("train"), 120)
     cluster.wait(lambda: site.states("train") == ["RUNNING"] and "goes on after step" in site.log("train"), 120)
-    wants = ("--partition=high", "--nodes=2", "--cpus-per-task=4", "--output=/dev/null")
-    (ready / "hog.sbatch").write_text("\n".join(["#!/bin/bash", *(f"#SBATCH {want}" for want in wants), "sleep 5\n"]))
-    cluster.ask("sbatch", str(ready / "hog.sbatch"))
+    preempted(cluster, ready)
     cluster.wait(lambda: site.states("train") != ["RUNNING"], 60)
     cluster.wait(lambda: site.ended("train"), 420)
     assert site.states("train") == ["COMPLETED"]
     told = cluster.ask("scontrol", "-o", "show", "job", site.submitted()["train"])
     assert int(told.split("Restarts=")[1].split()[0]) >= 2, told
+    weights = [(runs / "road/models/crnn").resolve() / "best.safetensors" for runs in (site.runs, here[2])]
+    assert weights[0] != weights[1] and weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_training_on_two_nodes_goes_on_bit_for_bit_whatever_befalls_it(cluster, here, ready):
+    """A process on each: out of time, preempted, a node dies. The weights are those of two processes on one machine."""
+    site = Site(cluster, here, ready, WORKERS="1", NODES="2")
+    longer = site.config.read_text().replace("epochs: 12, patience: 12", "epochs: 200, patience: 200, models: [crnn]")
+    site.config.write_text(longer.replace("[4, 8], rnn_hidden: 8", "[8, 16], rnn_hidden: 20"))
+    alone = call("train", site.config, here[0], here[2], "--workers", "2", "--set", "runtime.processes=2")
+    assert alone.returncode == 0, alone.stderr
+    (ready / "site.yaml").write_text(SITE.replace("gpus: 0", 'gpus: 0, time: "1:00"'))
+    handed = site.make("train")
+    assert handed.returncode == 0 and "2 nodes" in handed.stderr, handed.stderr
+
+    def goes_on(times: int) -> bool:
+        return site.states("train") == ["RUNNING"] and site.log("train").count("goes on after step") >= times
+
+    cluster.wait(lambda: "queued again" in site.log("train"), 120)
+    cluster.wait(lambda: goes_on(1), 120)
+    cluster.ask("scontrol", "update", f"JobId={site.submitted()['train']}", "TimeLimit=20")
+    preempted(cluster, ready)
+    cluster.wait(lambda: site.states("train") != ["RUNNING"], 60)
+    cluster.wait(lambda: goes_on(2), 120)
+    cluster.kill_node("n2")
+    cluster.wait(lambda: site.states("train") != ["RUNNING"], 60)
+    cluster.start_node("n2")
+    cluster.wait(lambda: site.ended("train"), 420)
+    assert site.states("train") == ["COMPLETED"], site.log("train")
+    assert "on 2 processes of the CPU of 2 nodes" in site.log("train")
     weights = [(runs / "road/models/crnn").resolve() / "best.safetensors" for runs in (site.runs, here[2])]
     assert weights[0] != weights[1] and weights[0].read_bytes() == weights[1].read_bytes()
 
