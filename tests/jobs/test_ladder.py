@@ -63,14 +63,18 @@ def test_the_quick_ones_are_trained_and_the_others_say_what_they_would_take(clim
 
 
 def test_what_it_takes_is_foretold_about_right(climbed):
-    """Of the network that was trained: what was foretold is no less than what it took, and no five times as much."""
+    """Of a network that is trained meanwhile: asked before and after, for others may come and go."""
     config, runs, _ = climbed
-    more = ["--set", "train.models=[lfcc_lcnn]"]
-    for job in ("extract", "train"):  # where this machine was too busy for the budget
-        assert call(job, config, DEMO, runs, *more).returncode == 0
-    model = (runs / "road/models/lfcc_lcnn").resolve()
-    told, took = step_seconds(config, "lfcc_lcnn") * 6 * 2, training_seconds(model)
-    assert 0.2 * took < told < 5 * took
+    more = ["--set", "train.models=[lfcc_lcnn]", "--run", "timed"]
+    (runs / "timed").mkdir()
+    for name in ("corpus.json", "stages.json"):
+        shutil.copy(runs / "road" / name, runs / "timed" / name)
+    assert call("extract", config, DEMO, runs, *more).returncode == 0  # where this machine was too busy for the budget
+    told = [step_seconds(config, "lfcc_lcnn") * 6 * 2]
+    assert call("train", config, DEMO, runs, *more).returncode == 0
+    told.append(step_seconds(config, "lfcc_lcnn") * 6 * 2)
+    took = training_seconds((runs / "timed/models/lfcc_lcnn").resolve())
+    assert 0.2 * took < max(told) and min(told) < 5 * took
 
 
 def test_called_again_it_keeps_what_is_there_and_has_nothing_left(climbed):
