@@ -19,7 +19,7 @@ def denoise(run: Run) -> None:
     with open_job(run, "denoise", spec_of(run, "denoise")) as job:
         if not job.complete:
             rows = by_split(rows_of(prepared, shard="manifest"), *TRAIN_SPLITS)
-            shards = cut(rows, run.config.denoise.shard_clips)
+            shards = cut(rows, run.config.denoise.shard_clips, run.part)
             preload = "app.audio.denoise" if run.config.denoise.method == "gate" else "app.audio.io"
             job.run(
                 denoise_shard,

@@ -42,7 +42,7 @@ def extract_as(run: Run, part: str) -> None:
             rows = ({"id": row["id"], "manifest": row, "recipe": recipe} for row, recipe in plan)
             job.run(
                 extract_mixes,
-                cut(rows, size),
+                cut(rows, size, run.part),
                 preload=dear(run.config, part),
                 row_bytes=lambda row: clip_bytes(run.config, part),
                 denoised=denoised,
@@ -55,7 +55,7 @@ def extract_as(run: Run, part: str) -> None:
         if not job.complete:
             job.run(
                 extract_recordings,
-                cut(by_split(rows_of(listed), "test"), size),
+                cut(by_split(rows_of(listed), "test"), size, run.part),
                 preload=dear(run.config, part),
                 row_bytes=lambda row: clip_bytes(run.config, part),
                 data=run.data,

@@ -110,7 +110,7 @@ def _infer_input(run: Run, model: dict[str, Any], given: str) -> None:
         if not job.complete:
             job.run(
                 extract_recordings,
-                cut(rows, 8),  # a shard a few files: some are hours long
+                cut(rows, 8, run.part),  # a shard a few files: some are hours long
                 preload=dear(run.config, part),
                 row_bytes=lambda row: windows_about(folder / row["path"], run.config) * clip_bytes(run.config, part),
                 data=folder,

@@ -25,7 +25,7 @@ FIRST_S = 4.0  # what goes wrong at once goes wrong within this, and is shown
 PASSED_ON = (
     "CONFIG", "RUN", "DATA", "RUNS", "WORKERS", "DEVICE", "INPUT", "FINAL", "CSV", "PLOT", "GPU", "GPUS", "MAX_GPUS",
     "BUDGET", "N", "TORCH_HOME", "RUNNER", "GPU_LOCKS", "UMASK", "CUDA", "VENV_DIR",
-    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH",
+    "PART", "NODE", "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH",
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES",
 )  # fmt: skip
 OF_MAKE = ("DETACH", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")

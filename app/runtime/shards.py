@@ -18,6 +18,7 @@ from typing import Any
 
 from app.runtime.faults import passing
 from app.runtime.files import here, read_json, read_lines, sha256_of, sync, write_json, write_lines
+from app.runtime.part import Part
 from app.runtime.rows import Row, Rows
 from app.runtime.seat import take_in_hand
 from app.runtime.steps import step
@@ -153,12 +154,19 @@ def clear_draft_of(shards: Path, pid: int | None) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def cut(rows: Iterable[Row], size: int) -> list[Shard]:
-    """Shards of at most `size` rows, named 00000, 00001, ...; `rows` is gone through once and not kept."""
+def cut(rows: Iterable[Row], size: int, part: Part | None = None) -> list[Shard]:
+    """Shards of at most `size` rows, named 00000, 00001, ...; `rows` is gone through once and not kept.
+
+    part: whose shards alone get their rows; the others are there without.
+    """
     left, shards = iter(rows), []
     for number in count():
-        part = Rows(islice(left, size))
-        if not part:
+        if part and number % part.tasks != part.number:
+            mine, some = Rows(), sum(1 for _ in islice(left, size))
+        else:
+            mine = Rows(islice(left, size))
+            some = len(mine)
+        if not some:
             break
-        shards.append(Shard(f"{number:05d}", part))
+        shards.append(Shard(f"{number:05d}", mine))
     return shards

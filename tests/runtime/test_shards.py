@@ -5,6 +5,7 @@ import os
 import pytest
 
 from app.runtime.files import clear_torn, fingerprint, here, read_json, replacing, sha256_of, write_json
+from app.runtime.part import Part
 from app.runtime.shards import Shard, clear_all_drafts, clear_drafts, commit, cut, receipt_of, rows_of
 
 
@@ -111,6 +112,15 @@ def test_cut_leaves_no_row_behind():
     shards = cut(rows, 3)
     assert [shard.name for shard in shards] == ["00000", "00001", "00002"]
     assert [row for shard in shards for row in shard.rows] == rows
+
+
+def test_a_part_knows_all_shards_and_the_rows_of_its_own():
+    rows = [{"id": str(n)} for n in range(11)]
+    whole, parts = cut(rows, 3), [cut(iter(rows), 3, Part(number, 2)) for number in range(2)]
+    for number, shards in enumerate(parts):
+        assert [shard.name for shard in shards] == [shard.name for shard in whole]
+        assert [list(one.rows) for one in shards[number::2]] == [list(one.rows) for one in whole[number::2]]
+        assert not any(one.rows for one in shards[1 - number :: 2])
 
 
 def test_drafts_of_small_files_are_cleared_when_their_process_is_gone(tmp_path):
