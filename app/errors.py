@@ -17,6 +17,10 @@ class UserError(Exception):
         return f"{self.what}\n  fix: {self.fix}" if self.fix else self.what
 
 
+class Missing(UserError):
+    """What a job before this one should have left is not there, or a network's disk does not show it yet."""
+
+
 class Diverged(UserError):
     """A training whose loss is no number any more."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.config import Config
 from app.config.ladder import LADDER
-from app.errors import UserError
+from app.errors import Missing, UserError
 from app.runtime.files import fingerprint, read_json
 from app.runtime.job import is_complete, stage_name
 from app.runtime.run import Run
@@ -72,7 +72,7 @@ def need(run: Run, part: str, **inputs: Any) -> Path:
     folder = stage_of(run, part, **inputs)
     if not is_complete(folder):
         job = PARTS[part].job
-        raise UserError(f"run {run.name}: {job} is not done for this config ({folder})", f"run `make {job}` first")
+        raise Missing(f"run {run.name}: {job} is not done for this config ({folder})", f"run `make {job}` first")
     return folder
 
 
@@ -117,7 +117,7 @@ def backgrounds_stage(run: Run) -> Path | None:
         return None
     known = read_json(run.folder / BACKGROUNDS)
     if known is None:
-        raise UserError(f"run {run.name}: its noise and rooms were not read ({run.folder})", "run `make mix` first")
+        raise Missing(f"run {run.name}: its noise and rooms were not read ({run.folder})", "run `make mix` first")
     return stage_of(run, "backgrounds", recordings=known["name"])
 
 
@@ -131,9 +131,7 @@ def _input(run: Run, name: str) -> str | None:
     if corpus is None:
         others = sorted(path.parent.name for path in run.runs.glob("*/corpus.json"))
         hint = f"; runs that have one: {', '.join(others)} (say CONFIG=... or RUN=...)" if others else ""
-        raise UserError(
-            f"run {run.name}: no corpus has been prepared ({run.folder})", f"run `make prepare` first{hint}"
-        )
+        raise Missing(f"run {run.name}: no corpus has been prepared ({run.folder})", f"run `make prepare` first{hint}")
     return str(corpus[name.removeprefix("corpus-")])
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from app.config.ladder import LADDER
-from app.errors import UserError
+from app.errors import Missing, UserError
 from app.runtime.files import read_json
 from app.runtime.run import Run
 from jobs.chain import model_folder, stage_of
@@ -27,7 +27,7 @@ def chosen_model(run: Run) -> dict[str, Any]:
     if not models:
         others = sorted({path.parts[-4] for path in run.runs.glob("*/models/*/model.json")} - {run.name})
         hint = f"; runs with models: {', '.join(others)} (RUN=..., CONFIG=...)" if others else ""
-        raise UserError(f"run {run.name}: no model is trained for this config", f"run `make train` first{hint}")
+        raise Missing(f"run {run.name}: no model is trained for this config", f"run `make train` first{hint}")
     if wanted is None:
         return min(models, key=lambda model: model["select"]["select_score"])
     for model in models:

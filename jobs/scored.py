@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from app.errors import UserError
+from app.errors import Missing, UserError
 from app.features.windows import by_recording
 from app.runtime.job import is_complete
 from app.runtime.run import Run
@@ -77,7 +77,7 @@ def scores_of(run: Run, model: dict[str, Any], features: Path) -> dict[str, tupl
     """Recording -> (p_fake, p_real), as infer wrote them. UserError where it has not."""
     scored = scored_stage(run, model, features)
     if not is_complete(scored):
-        raise UserError(
+        raise Missing(
             f"run {run.name}: {model['name']} has no scores of the test ({scored})",
             f"run `make infer` first (infer.model: {model['name']})",
         )

@@ -126,6 +126,8 @@ def command(run: Run, piece: Piece, cluster: ClusterConfig) -> list[str]:
     words = ["-m", f"jobs.{piece.job}", *(f"--set runtime.{key}={value}" for key, value in settings.items())]
     if piece.how["tasks"] > 1:
         words += ["--part", f'"$SLURM_ARRAY_TASK_ID/{piece.how["tasks"]}"']
+    if piece.name.endswith("-join"):
+        words += ["--join"]
     if piece.how["nodes"] > 1:
         words += ["--node", str(piece.how["nodes"])]
     if cluster.runtime == "venv":

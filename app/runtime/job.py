@@ -20,7 +20,7 @@ from app.runtime.files import fingerprint, read_json, write_json
 from app.runtime.locks import take_lock
 from app.runtime.machine import libraries
 from app.runtime.room import amount, check_room, no_room
-from app.runtime.run import Run
+from app.runtime.run import LOOK_S, SEEN_S, Run
 from app.runtime.shards import Shard, clear_all_drafts, clear_drafts, receipt_of
 from app.runtime.steps import taken_steps
 from app.runtime.tell import span
@@ -79,7 +79,7 @@ class Job(Desk):
         self.plan([shard.name for shard in shards], after)
         if part := self.run_.part:
             shards = shards[part.number :: part.tasks]
-        todo = [shard for shard in shards if receipt_of(self.shards, shard.name) is None]
+        todo = self._undone(shards)
         kept = [r for s in shards if (r := receipt_of(self.shards, s.name))]
         total = sum(len(shard.rows) for shard in shards)
         before = total - sum(len(shard.rows) for shard in todo)
@@ -117,6 +117,16 @@ class Job(Desk):
             if not self.run_.stop:
                 raise RuntimeError(f"{self.label}: {len(shards) - done} shards were not done")
             raise Stopped(self.run_.stop.reason)
+
+    def _undone(self, shards: list[Shard]) -> list[Shard]:
+        """Those without a receipt. Who joins what others have done waits until a network's disk shows it."""
+        until = time.monotonic() + (SEEN_S if self.run_.joins else 0.0)
+        while True:
+            todo = [shard for shard in shards if receipt_of(self.shards, shard.name) is None]
+            if not todo or time.monotonic() >= until:
+                return todo
+            time.sleep(LOOK_S)
+            self.run_.stop.leave()
 
     def _crew(self, workers: int, preload: str) -> Crew:
         settings = self.run_.config.runtime

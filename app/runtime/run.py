@@ -5,6 +5,8 @@ import contextlib
 import errno
 import os
 import re
+import socket
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from typing import Any
 import yaml
 
 from app.config import Asked, Config, read_config
-from app.errors import ACT, DONE, STOPPED, Stopped, UserError
+from app.errors import ACT, DONE, STOPPED, Missing, Stopped, UserError
 from app.runtime.asked import asked_for, whole
 from app.runtime.autogroup import lower_autogroup
 from app.runtime.files import clear_torn, point_link, read_json, sha256_of, write_atomic, write_json
@@ -26,6 +28,8 @@ from app.runtime.part import Part, part_of
 from app.runtime.room import amount, free_bytes
 from app.runtime.stop import STOP, StopFlag
 from app.runtime.tell import tell
+
+SEEN_S, LOOK_S = 120.0, 1.0  # until all nodes see what one has written to a network's disk (Linux: 60 s); between looks
 
 
 @dataclass
@@ -44,6 +48,7 @@ class Run:
     gpus: TakenGpus | None = None  # once the job has taken one
     config_before: str | None = None  # the text of config.yaml before this job came
     part: Part | None = None  # of the shards, that this job is to do
+    joins: bool = False  # other tasks are said to have done all shards
     node: Node | None = None  # of several that do this job together, this one
     nodes: Nodes | None = None  # the others, where this one is the first
 
@@ -132,7 +137,7 @@ def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParse
             if run.node:
                 run.nodes = new_nodes(run.node.total)
                 run.leaving.enter_context(run.nodes.met(meeting_file(run.folder, name), run.stop.raise_it))
-            job(run)
+            _patiently(job, run)
         state, summary, code = "done", run.said[-1] if run.said else "", DONE
     except UserError as error:
         summary, code = str(error), ACT
@@ -157,6 +162,22 @@ def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParse
     if run:
         _notify(name, run, state, summary)
     return code
+
+
+def _patiently(job: Callable[[Run], None], run: Run) -> None:
+    """Does it. On a cluster what another node has just made may not be seen here yet: it is waited for."""
+    until, told = time.monotonic() + SEEN_S, False
+    while True:
+        try:
+            return job(run)
+        except Missing as error:
+            if "SLURM_JOB_ID" not in os.environ or time.monotonic() > until:
+                raise
+            if not told:
+                tell(f"{error.what}\n  or not seen from {socket.gethostname()} yet: waits, {SEEN_S:.0f} s at most")
+                told = True
+        time.sleep(LOOK_S)
+        run.stop.leave()
 
 
 def _notify(name: str, run: Run, state: str, summary: str) -> None:
@@ -205,6 +226,7 @@ def open_run(
         "--workers", type=int, default=whole("WORKERS"), help="processes (WORKERS); default: half of the cores"
     )
     parser.add_argument("--part", default=env("PART") or None, help="only these shards: 0/8 to 7/8 (PART)")
+    parser.add_argument("--join", action="store_true", help="all parts are done: those not seen yet are waited for")
     parser.add_argument(
         "--node", default=env("NODE") or None, help="of several that train together: 0/2 on the first of two (NODE)"
     )
@@ -229,9 +251,8 @@ def open_run(
         raise UserError(f"RUN={name} is no name for a run", "use letters, digits, '.', '-' and '_': RUN=...")
     known = (read_json(runs / name / "corpus.json") or {}).get("data")
     data = args.data or (os.path.normpath(runs / name / known) if known else "data")
-    run = Run(
-        name, config, path, Path(data), runs, STOP, asked, part=part_of(args.part, job), node=node_of(args.node, job)
-    )
+    run = Run(name, config, path, Path(data), runs, STOP, asked)
+    run.part, run.joins, run.node = part_of(args.part, job), args.join, node_of(args.node, job)
     run.stop.leave()
     for folder in (run.folder, run.folder / "scores"):
         clear_torn(folder)

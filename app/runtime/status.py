@@ -17,6 +17,7 @@ from app.runtime.machine import gpu_megabytes, used_megabytes
 from app.runtime.steps import taken_steps
 
 STALE_S = 60.0
+SHOWN_S = 60.0  # a network's disk may show a file of another machine so late (Linux' acregmax)
 CLOCKS_S = 5.0  # that the kernel's clock and ours may differ
 SHARDS_TIMED = 100  # the first ones, each by itself: `make estimate` looks at them
 RUNNING, YIELDING, WAITING = "running", "yielding to others", "waiting for GPU"
@@ -160,4 +161,4 @@ def _stale(values: dict[str, Any]) -> str:
             alive = is_there(values["pid"]) and time.time() - values["updated"] < STALE_S
         return "" if alive else "its process is gone; the same command goes on"
     silent_s = time.time() - values["updated"]
-    return f"not heard of for {silent_s:.0f} s" if silent_s > STALE_S else ""
+    return f"not heard of for {silent_s:.0f} s" if silent_s > STALE_S + SHOWN_S else ""

@@ -43,6 +43,7 @@ def test_a_script_holds_what_was_asked_and_no_value_breaks_out_of_it(a_run, monk
         run, array, site
     )
     assert "--array" not in script(run, join, site) and "--part" not in script(run, join, site)
+    assert "--join" in script(run, join, site) and "--join" not in script(run, array, site)
 
 
 def test_a_training_over_nodes_is_one_step_of_a_task_each(a_run, monkeypatch):

@@ -211,4 +211,4 @@ def test_the_status_of_a_dead_job_is_stale_and_that_of_a_silent_one_elsewhere(a_
     assert told(started=1000.0)[0] == "stale"
     # in another container its number means nothing here
     assert told(where="elsewhere-1", pid=int(dead.stdout))[0] == "running"
-    assert told(where="elsewhere-1", updated=time.time() - 100) == ("stale", "not heard of for 100 s")
+    assert told(where="elsewhere-1", updated=time.time() - 200) == ("stale", "not heard of for 200 s")
