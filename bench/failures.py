@@ -99,7 +99,8 @@ class _Queue:
         sigma = np.sqrt(np.log1p(site.spread**2))
         times = self.rng.lognormal(np.log(site.shard_s) - sigma**2 / 2, sigma, (site.tasks, site.shards))
         self.tasks = [_Task(list(row)) for row in times]
-        self.free = [site.tasks_a_node] * site.nodes
+        self.free = [site.tasks_a_node] * site.nodes  # places; -1: the node is dead
+        self.lives = [0] * site.nodes
         self.waiting.extend(range(site.tasks))
         self.undone = site.tasks
         for node in range(site.nodes if site.mtbf_h else 0):
@@ -115,6 +116,9 @@ class _Queue:
                 self._told(when, one, self.site.warn_s)
             elif what == "end" and self.tasks[one].number == number and self.tasks[one].node >= 0:
                 self._end(when, one)
+            elif what == "free":
+                if self.free[one] >= 0 and self.lives[one] == number:  # else it has died meanwhile
+                    self.free[one] += 1
             elif what == "queued":
                 self.waiting.append(one)
             elif what == "dies":
@@ -183,11 +187,12 @@ class _Queue:
         """Its time is up, or it makes room: ours ends the shards in hand, others are cut."""
         task = self.tasks[one]
         leaves = self._account(task, now, drain if self.way == "shards" else 0.0)
-        self.free[task.node] += 1 if self.free[task.node] >= 0 else 0
+        self._at(leaves, "free", task.node, self.lives[task.node])
         self._again(leaves, one)
 
     def _dies(self, now: float, node: int) -> None:
         site, self.free[node] = self.site, -1
+        self.lives[node] += 1
         noticed = now + site.noticed_s
         for one, task in enumerate(self.tasks):
             if task.node == node:

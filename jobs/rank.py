@@ -15,7 +15,7 @@ def _train(member: Member) -> None:
     import torch
 
     from app.compat import device_within, use_threads
-    from app.learning.world import Group
+    from app.learning.world import Group, lost_peer
 
     task = member.task
     config = Config.model_validate_json(json.dumps(task["config"]))
@@ -45,7 +45,12 @@ def _train(member: Member) -> None:
     )
     if trainer.progress.step:
         member.say(f"goes on after step {trainer.progress.step}, epoch {trainer.progress.epoch}")
-    trainer.run(lambda: "", tell, between=member.breathe)
+    try:
+        trainer.run(lambda: "", tell, between=member.breathe)
+    except RuntimeError as error:
+        if not (why := lost_peer(error)):
+            raise
+        member.gone(f"process {member.rank}: one beside it is gone ({why})")
     world.close()
 
 

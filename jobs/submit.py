@@ -17,7 +17,7 @@ from app.runtime.asked import whole
 from app.runtime.files import write_atomic
 from app.runtime.part import IN_PARTS
 from app.runtime.queue import SUBMITTED, queued
-from app.runtime.run import Run, open_run
+from app.runtime.run import AFTER, Run, open_run
 from app.runtime.tell import tell
 from jobs.pack import guarded
 
@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PASSED_ON = ("CONFIG", "RUN", "DATA", "RUNS", "DEVICE", "INPUT", "FINAL", "CSV", "PLOT", "GPUS", "MAX_GPUS", "UMASK",
              "CUDA", "VENV_DIR", "TORCH_HOME", "BUDGET", "N")  # fmt: skip
 AS = {"ladder": "train", "sweep": "train", "seeds": "train", "report": "evaluate"}  # whose allocation they get
+LINGER_S = 180  # longer than a network's disk may need to show that the job is over
 JOIN = {"cpus": 1, "gpus": 0, "tasks": 1, "nodes": 1}
 
 
@@ -83,7 +84,7 @@ def script(run: Run, piece: Piece, cluster: ClusterConfig) -> str:
     templates = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
     template = templates.from_string((Path(__file__).with_name("sbatch.j2")).read_text(encoding="utf-8"))
     known = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
-    known |= {"RUN": run.name, "WORKERS": str(piece.how["cpus"])}
+    known |= {"RUN": run.name, "WORKERS": str(piece.how["cpus"]), AFTER: "1"}
     return template.render(
         job=piece.name,
         run=run.name,
@@ -91,16 +92,18 @@ def script(run: Run, piece: Piece, cluster: ClusterConfig) -> str:
         root=shlex.quote(str(ROOT)),
         environment={name: shlex.quote(value) for name, value in known.items()},
         before=cluster.before,
-        step=step(piece.how["nodes"]),
+        step=step(piece.how["nodes"], piece.how["cpus"]),
         command=" ".join(command(run, piece, cluster)),
         folder=shlex.quote(str((run.folder / "slurm").resolve())),
         requeues=cluster.requeues,
+        ended=shlex.quote(str(run.folder.resolve() / f".nodes-{piece.job}-")) if piece.how["nodes"] > 1 else "",
     )
 
 
-def step(nodes: int) -> str:
-    """srun, with all that it would else inherit. A node that did not find the others is ended with them."""
-    return f"srun --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1{' --wait=60' if nodes > 1 else ''}"
+def step(nodes: int, cpus: int) -> str:
+    """srun, with all that it would else inherit, or not (cpus). Who helps is ended when the job has long been over."""
+    wait = f" --wait={LINGER_S}" if nodes > 1 else ""
+    return f"srun --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --cpus-per-task={cpus}{wait}"
 
 
 def options(run: Run, piece: Piece, cluster: ClusterConfig) -> list[str]:

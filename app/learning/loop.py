@@ -91,10 +91,11 @@ class Trainer:
     def _agreed(self, keeping: Callable[[], Keeping]) -> Keeping:
         """With the same checkpoint in all processes: a network's disk may show one of them what was there before."""
         until = time.monotonic() + SEEN_S
-        while not self.world.agree((found := keeping()).progress.step):
-            late = time.monotonic() > until
-            if self.world.any(late):
-                raise RuntimeError(f"{found.last}: not the same for all processes, here of step {found.progress.step}")
+        # one step may be saved twice, before the end of its epoch and after
+        while not self.world.agree((found := keeping()).progress.step + found.progress.epoch):
+            if self.world.any(time.monotonic() > until):
+                where = f"step {found.progress.step}, epoch {found.progress.epoch}"
+                raise RuntimeError(f"{found.last}: not the same for all processes, here of {where}")
             time.sleep(LOOK_S)
         return found
 

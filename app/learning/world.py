@@ -82,6 +82,12 @@ class Group(Alone):
         distributed.destroy_process_group()
 
 
+def lost_peer(error: RuntimeError) -> str:
+    """What the group says where a process beside this one is gone; "" where it is another error."""
+    words = str(error).splitlines()[0] if str(error) else ""
+    return words if any(name in words.lower() for name in ("gloo", "nccl", "connection closed", "store")) else ""
+
+
 def heard(heed: Callable[[], None]) -> Stopped | UserError | None:
     """What `heed` raised to leave; None: nothing."""
     try:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from app.errors import Diverged, Stopped, UserError
+from app.errors import Diverged, NoRoom, Stopped, UserError
 from app.runtime.agent import end_agent, start_agent
 from app.runtime.nodes import Nodes
 from app.runtime.talk import Line, Message, listening
@@ -21,7 +21,11 @@ RESTARTS = 3  # of all members, each time one of them dies
 LAST_S = 8.0  # for the others to leave, once a member has come to another end than a good one
 LOOK_S = 0.1
 
-ENDS: dict[str, Callable[..., Exception]] = {"Diverged": Diverged, "Stopped": Stopped}  # else UserError
+ENDS: dict[str, Callable[..., Exception]] = {
+    "Diverged": Diverged,
+    "NoRoom": NoRoom,
+    "Stopped": Stopped,
+}  # else UserError
 
 
 class Crew:
@@ -35,6 +39,7 @@ class Crew:
         self._secret = nodes.secret if nodes else secrets.token_hex(32)
         self._left: Exception | None = None  # why all are to leave
         self._leaving, self._ends = threading.Condition(), 0  # members that came to another end than a good one
+        self._saves = 0  # that are under way
         self._ended = threading.Event()  # all have, or one has and the others did not follow
 
     def run(self, breathe: Callable[[], None], hear: Callable[[Message], None]) -> None:
@@ -65,8 +70,11 @@ class Crew:
 
     def _attempt(self, address: str) -> int:
         """0, or the exit code of an agent whose members died; all of them have ended then."""
-        agents, codes = self._start(address), [0]
+        self._saves = 0
+        agents: list[Any] = []
+        codes = [0]
         try:
+            self._start(address, agents)
             while not self._ended.is_set():
                 codes = [code for agent in agents if (code := agent.poll()) is not None]
                 if any(codes) or len(codes) == len(agents):
@@ -79,7 +87,8 @@ class Crew:
             for helper in self._nodes.helpers if self._nodes else []:
                 with contextlib.suppress(Stopped, UserError):  # it is gone, which is told already
                     helper.end()
-            end_agent(agents[0])
+            for agent in agents[:1]:
+                end_agent(agent)
         return max(codes, key=abs, default=0)
 
     def _answer(self, message: Message, breathe: Callable[[], None], hear: Callable[[Message], None]) -> Message:
@@ -98,6 +107,9 @@ class Crew:
             self._left = self._left or ENDS.get(kind, UserError)(*words)
             self._wait_for_the_others()
             return {}
+        if what == "saving":
+            with self._leaving:
+                self._saves += 1 if message["on"] else -1
         try:
             hear({"what": what, **message})
         except Exception as error:  # told at their next breath
@@ -105,28 +117,34 @@ class Crew:
         return {}
 
     def _wait_for_the_others(self) -> None:
-        """A member that left first would look to the others as one that died."""
+        """A member that left first would look to the others as one that died. A save is let end, however long it is."""
+        last = time.monotonic() + LAST_S
         with self._leaving:
             self._ends += 1
             self._leaving.notify_all()
-            self._leaving.wait_for(lambda: self._ends == sum(self._counts), LAST_S)
+            while self._ends < sum(self._counts) and (self._saves or time.monotonic() < last):
+                self._leaving.wait(LOOK_S)
         self._ended.set()
 
-    def _start(self, address: str) -> Any:
-        """Agents, our own first."""
+    def _start(self, address: str, agents: list[Any]) -> None:
+        """Adds agents, our own first; where one cannot be started, those before it are there."""
         last = ["-m", self._module]
         if self._nodes is None:
             words = ["--standalone", f"--nproc-per-node={self._counts[0]}", *last]
-            return [start_agent(words, address, self._secret)]
+            agents.append(start_agent(words, address, self._secret))
+            return
+        for helper in self._nodes.helpers:
+            helper.check()
         own = self._nodes.address
         meeting = [f"--nnodes={self._nodes.count}", f"--master-addr={own}", f"--master-port={_free_port()}"]
         each = [
             [*meeting, f"--node-rank={number}", f"--nproc-per-node={count}", *last]
             for number, count in enumerate(self._counts)
         ]
+        agents.append(start_agent(each[0], f"{own}:{address}", self._secret, own))
         for helper, words in zip(self._nodes.helpers, each[1:], strict=True):
             helper.start(words, address)
-        return [start_agent(each[0], f"{own}:{address}", self._secret, own), *self._nodes.helpers]
+            agents.append(helper)
 
 
 def _free_port() -> int:

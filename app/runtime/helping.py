@@ -1,11 +1,13 @@
 """What the other nodes of a job do: they find it, start what it asks for, and leave when it is over."""
 
+import os
 import queue
 import socket
 import subprocess
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from app.errors import Stopped, UserError
@@ -13,7 +15,7 @@ from app.runtime.agent import end_agent, plain, start_agent
 from app.runtime.files import read_json
 from app.runtime.gpus import TakenGpus, taken_gpus
 from app.runtime.neighbours import Neighbours
-from app.runtime.nodes import COME_S, Node, meeting_file
+from app.runtime.nodes import COME_S, Node, attempt, meeting_file
 from app.runtime.nvml import GpuLost
 from app.runtime.run import Run
 from app.runtime.talk import Line, Message, call
@@ -34,17 +36,19 @@ def help_out(run: Run, job: str, node: Node) -> None:
         leaving.callback(line.close)
         neighbours.start()
         leaving.callback(neighbours.end)
-        line.send({"node": node.number, "host": socket.gethostname()})
+        run.stop.no_grace()  # when it was told to stop it is the job that ends it, after its save
         tell(f"{label}: helps the one on {plain(line.ends[1])}")
-        _Help(run, line, secret, label, neighbours, leaving).run()
-    tell(f"{label}: it is over")
+        _Help(run, line, secret, label, neighbours, leaving).run({"node": node.number, "host": socket.gethostname()})
+    tell(f"{label}: the first one has left")
 
 
 def _found(run: Run, job: str, label: str) -> tuple[Line, str] | None:
     """A line to the job and the secret, as soon as it is there; None: told to stop before."""
     path, began, said = meeting_file(run.folder, job), time.monotonic(), False
     while not run.stop:
-        told: dict[str, Any] = read_json(path) or {}
+        told = _read(path)
+        if told.get("over") == attempt():
+            return None
         for address in told.get("at", []):
             try:
                 return call(address, told["secret"]), told["secret"]
@@ -57,11 +61,20 @@ def _found(run: Run, job: str, label: str) -> tuple[Line, str] | None:
         if now - began > COME_S:
             raise UserError(
                 f"{label}: the first one was not found within {COME_S / 60:.0f} minutes"
-                + (f"; tried {', '.join(told['at'])}" if told else f": there is no {path}"),
+                + (f"; tried {', '.join(told['at'])}" if "at" in told else f": there is no {path}"),
                 "start it there (NODE=0/2), with the same RUN and RUNS; all nodes must reach each other by TCP",
             )
         time.sleep(LOOK_S)
     return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What the first one has written there; {} while there is nothing, or what another user wrote."""
+    try:
+        told: dict[str, Any] = (read_json(path) or {}) if path.stat().st_uid == os.getuid() else {}
+    except OSError:  # not there, or a network's disk has replaced it meanwhile
+        return {}
+    return told
 
 
 class _Help:
@@ -77,8 +90,14 @@ class _Help:
         self.attempt = 0
         self.share, self.told = 1.0, False
         self.asked: queue.Queue[Message | None] = queue.Queue()
+        self.over = threading.Event()
 
-    def run(self) -> None:
+    def run(self, hello: Message) -> None:
+        """hello: who we are."""
+        try:
+            self.line.send(hello)
+        except OSError:
+            return
         threading.Thread(target=self._hear, daemon=True).start()
         self.leaving.callback(self._end)
         while True:
@@ -91,22 +110,38 @@ class _Help:
             try:
                 if message:
                     self._do(**message)
-                self._look()
-            except ConnectionError:
-                return
             except UserError as error:
-                self.line.send({"what": "failed", "words": [error.what, error.fix]})
+                self._send("failed", words=[error.what, error.fix])
                 raise
+            except OSError as error:
+                self._send("failed", words=[str(error), "see what that node lacks; the same command goes on"])
+                raise
+            self._look()
 
     def _hear(self) -> None:
         while message := self.line.receive():
             self.asked.put(message)
+        self.over.set()
         self.asked.put(None)
+
+    def _leave(self) -> None:
+        if self.over.is_set():
+            raise Stopped("the first one has left")
+        self.run_.stop.leave()
+
+    def _send(self, what: str, **values: Any) -> None:
+        """If the other end is gone, that is heard too."""
+        with suppress(OSError):
+            self.line.send({"what": what, **values})
 
     def _do(self, what: str, **values: Any) -> None:
         if what == "gpus":
             try:
-                self.line.send({"what": what, "count": self._take_gpus(values["count"])})
+                count = self._take_gpus(values["count"])
+                self._send(what, count=count)
+            except GpuLost as lost:
+                self.told = True
+                self._send("told", reason=str(lost))
             except Stopped:
                 pass  # told to the job at the next look; it then leaves, and we with it
         elif what == "start":
@@ -128,7 +163,7 @@ class _Help:
                     wanted,
                     wait_state=lambda why, since: None,
                     say=lambda words: tell(f"{self.label}: {words}"),
-                    leave=self.run_.stop.leave,
+                    leave=self._leave,
                 )
             )
         return len(self.gpus.gpus)
@@ -137,15 +172,15 @@ class _Help:
         """Tells what the job must know: that an agent has ended, that cores are wanted by others, that we must go."""
         if self.agent and (code := self.agent.poll()) is not None:
             self.agent = None
-            self.line.send({"what": "ended", "code": code, "attempt": self.attempt})
+            self._send("ended", code=code, attempt=self.attempt)
         if self.neighbours.share != self.share:
             self.share = self.neighbours.share
             if self.neighbours.yielding:
                 tell(f"{self.label}: others want {self.neighbours.others:.1f} cores here, the job waits for them")
-            self.line.send({"what": "share", "share": self.share})
+            self._send("share", share=self.share)
         if not self.told and (why := self._why_to_go()):
             self.told = True
-            self.line.send({"what": "told", "reason": why})
+            self._send("told", reason=why)
 
     def _why_to_go(self) -> str:
         try:

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from app.errors import Stopped, UserError
 from app.runtime.agent import ADDRESS, SECRET
 from app.runtime.seat import rested
 from app.runtime.stop import STOP_SIGNALS
 from app.runtime.talk import call
+from app.runtime.tell import tell
 
 PR_SET_PDEATHSIG = 1
 
@@ -63,6 +64,11 @@ class Member:
             self._ask("end", kind=type(error).__name__, words=[error.what, error.fix])
         except Stopped as stopped:
             self._ask("end", kind="Stopped", words=[str(stopped)])
+
+    def gone(self, why: str) -> NoReturn:
+        """Dies without more words than these: all begin again, or the job knows better."""
+        tell(why)
+        os._exit(1)
 
     def _ask(self, what: str, **values: Any) -> dict[str, Any]:
         try:

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +19,12 @@ import psutil
 
 from app.errors import Stopped, UserError
 from app.runtime.agent import plain
-from app.runtime.files import replacing
+from app.runtime.files import read_json, replacing, write_json
 from app.runtime.talk import Line, Message, listening
 
 OVER_NODES = ("train", "ladder", "sweep", "seeds")
+BRIDGES = ("docker", "br-", "veth", "virbr", "cni", "podman", "lxc", "lxd")  # the same addresses on every machine
+LONGEST_OVER = 100  # bytes of a file that says that a job is over
 ASK_S = 30.0  # between two words about those that are still to come
 COME_S = 900.0  # for all to come; a network's disk may show the file a minute late
 
@@ -49,6 +51,11 @@ def node_of(text: str | None, job: str) -> Node | None:
     if job not in OVER_NODES:
         raise UserError(f"NODE={text}: {job} is not spread over nodes", f"only {', '.join(OVER_NODES)}")
     return node
+
+
+def attempt() -> str:
+    """Which try of Slurm's this is; "" without one."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") if os.environ.get("SLURM_JOB_ID") else ""
 
 
 def meeting_file(run_folder: Path, job: str) -> Path:
@@ -80,6 +87,7 @@ class Helper:
             leave()
 
     def tell(self, what: str, **values: object) -> None:
+        self.check()
         try:
             self.line.send({"what": what, **values})
         except OSError:
@@ -133,6 +141,7 @@ class Nodes:
         self.count, self.secret = count, secret
         self._helpers: dict[int, Helper] = {}
         self._told_to_stop: Callable[[str], None] = lambda reason: None
+        self._path: Path | None = None
 
     @property
     def helpers(self) -> list[Helper]:
@@ -180,19 +189,29 @@ class Nodes:
     @contextmanager
     def met(self, path: Path, told_to_stop: Callable[[str], None]) -> Iterator[None]:
         """Within, others find us by the file at `path`."""
-        self._told_to_stop = told_to_stop
+        self._told_to_stop, self._path = told_to_stop, path
         with listening(self.secret, self.talk, everywhere=True) as port:
+            for old in path.parent.glob(".nodes-*.json"):
+                with suppress(OSError):  # a colleague's
+                    if old.stat().st_size < LONGEST_OVER and "over" in (read_json(old) or {}):
+                        old.unlink()
+            told = {"at": [f"{one}:{port}" for one in addresses()], "secret": self.secret}
             try:
                 with replacing(path) as draft:
                     draft.touch(0o600)
-                    draft.write_text(
-                        json.dumps({"at": [f"{one}:{port}" for one in addresses()], "secret": self.secret})
-                    )
+                    draft.write_text(json.dumps(told))
                 yield
             finally:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
                 for helper in self.helpers:
                     helper.line.close()
+
+    def over(self, code: int) -> None:
+        """Under Slurm: who comes later, or sees it later, is not to wait; and the script learns how the job ended."""
+        if self._path and attempt():
+            with suppress(OSError):
+                write_json(self._path, {"over": attempt(), "code": code})
 
 
 def new_nodes(count: int) -> Nodes:
@@ -203,7 +222,7 @@ def addresses() -> list[str]:
     """Of this machine, the likeliest first: the one that Slurm's daemons use; loopback last."""
     found = [os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "")]
     for name, each in sorted(psutil.net_if_addrs().items()):
-        if not name.startswith(("docker", "br-", "veth", "virbr")):
+        if not name.startswith(BRIDGES):
             found += [one.address for one in each if one.family in (socket.AF_INET, socket.AF_INET6)]
     usable = [one for one in dict.fromkeys(found) if one and not one.startswith("fe80")]
     return sorted(usable, key=lambda one: one in ("127.0.0.1", "::1"))

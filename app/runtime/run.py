@@ -29,6 +29,7 @@ from app.runtime.room import amount, free_bytes
 from app.runtime.stop import STOP, StopFlag
 from app.runtime.tell import tell
 
+AFTER = "MOKSORI_AFTER"  # environment: set where a job of the chain may have ended on another node a moment ago
 SEEN_S, LOOK_S = 120.0, 1.0  # until all nodes see what one has written to a network's disk (Linux: 60 s); between looks
 
 
@@ -55,6 +56,11 @@ class Run:
     @property
     def folder(self) -> Path:
         return self.runs / self.name
+
+    @property
+    def helps(self) -> bool:
+        """Not the first of its nodes: what is written is the first one's."""
+        return self.node is not None and self.node.number > 0
 
     @property
     def workers(self) -> int:
@@ -127,7 +133,7 @@ def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParse
     run = None
     try:
         run = open_run(name, job.__doc__ or "", extra)
-        if run.node and run.node.number:
+        if run.helps and run.node:
             from app.runtime.helping import help_out
 
             help_out(run, name, run.node)
@@ -142,7 +148,7 @@ def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParse
     except UserError as error:
         summary, code = str(error), ACT
         tell(f"{name}: {error}")
-        if run and not run.said:
+        if run and not run.said and not run.helps:
             run.take_back_config()
     except Stopped as stopped:
         state, summary, code = (
@@ -160,6 +166,8 @@ def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParse
             traceback.print_exc()
             tell(f"{name}: this is a bug of ours; what is done is kept")
     if run:
+        if run.nodes:
+            run.nodes.over(code)
         _notify(name, run, state, summary)
     return code
 
@@ -171,7 +179,7 @@ def _patiently(job: Callable[[Run], None], run: Run) -> None:
         try:
             return job(run)
         except Missing as error:
-            if "SLURM_JOB_ID" not in os.environ or time.monotonic() > until:
+            if AFTER not in os.environ or time.monotonic() > until:
                 raise
             if not told:
                 tell(f"{error.what}\n  or not seen from {socket.gethostname()} yet: waits, {SEEN_S:.0f} s at most")
@@ -257,7 +265,7 @@ def open_run(
     for folder in (run.folder, run.folder / "scores"):
         clear_torn(folder)
     reachable(run.folder if leaves_config else runs)
-    if leaves_config:
+    if leaves_config and not run.helps:
         run.note_config()
     return run
 

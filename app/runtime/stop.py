@@ -90,18 +90,25 @@ class StopFlag:
         finally:
             self._saving -= 1
 
+    def no_grace(self) -> None:
+        """From now on it leaves when it likes: another process sees to it that it does."""
+        self._saving += 1
+
     def _watch(self, grace_s: float) -> None:
         # time that is up is no reason to leave at once: nobody waits for the machine
         while not self or self.reason == TIME_IS_UP or time.monotonic() < self.since + grace_s:
-            if self._wake < 0:
-                time.sleep(LOOK_S)
-            elif select.select([self._wake], [], [], LOOK_S)[0]:
-                for number in os.read(self._wake, 64):
-                    if number in STOP_SIGNALS:
-                        self._hear(signal.Signals(number))
+            self._listen(LOOK_S)
         while self._saving:
-            time.sleep(0.05)
+            self._listen(0.05)
         self._leave_at_once(f"its grace of {grace_s:g} s was over")
+
+    def _listen(self, seconds: float) -> None:
+        if self._wake < 0:
+            time.sleep(seconds)
+        elif select.select([self._wake], [], [], seconds)[0]:
+            for number in os.read(self._wake, 64):
+                if number in STOP_SIGNALS:
+                    self._hear(signal.Signals(number))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._watching:  # else the watch hears it, and at once: this comes when the main thread has a moment

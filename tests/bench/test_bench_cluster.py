@@ -43,6 +43,16 @@ def test_who_is_told_in_time_loses_nothing_but_another_start():
     assert play(like(limit_s=700.0, warn_s=120.0, requeues=3), "task").given_up == 40  # none ends within its time
 
 
+@pytest.mark.parametrize("way", ["shards", "task", "no queue"])
+@pytest.mark.parametrize(
+    "keys", [{"limit_s": 900.0}, {"preempted_h": 0.5, "grace_s": 90.0}, {"mtbf_h": 2.0, "limit_s": 900.0}], ids=str
+)
+def test_no_more_is_held_than_there_is(way, keys):
+    site = like(**keys)
+    out = play(site, way)
+    assert out.held <= site.nodes * site.tasks_a_node * site.workers * out.ends * (1 + 1e-9)
+
+
 TRACED = """
 11 openat(AT_FDCWD</x>, "/r/runs/a.json", O_RDONLY|O_CLOEXEC) = 3</r/runs/a.json>
 11 openat(AT_FDCWD</x>, "/r/runs/.a@1", O_WRONLY|O_CREAT|O_TRUNC, 0666) = 3</r/runs/.a@1>

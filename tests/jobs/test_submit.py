@@ -49,7 +49,10 @@ def test_a_script_holds_what_was_asked_and_no_value_breaks_out_of_it(a_run, monk
 def test_a_training_over_nodes_is_one_step_of_a_task_each(a_run, monkeypatch):
     run, site = a_run(), ClusterConfig.model_validate_json('{"train": {"gpus": 1, "nodes": 2}}')
     text = script(run, pieces_of("train", site)[0], site)
-    assert "#SBATCH --nodes=2" in text and "\nsrun --nodes=2 --ntasks=2 --ntasks-per-node=1 --wait=60 " in text
+    assert (
+        "#SBATCH --nodes=2" in text
+        and "\nsrun --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=4 --wait=180 " in text
+    )
     assert " --node 2 &" in text and "--gpus-per-node=1" in text
     monkeypatch.setenv("NODES", "3")
     monkeypatch.setenv("GPUS", "4")

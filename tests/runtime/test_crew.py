@@ -111,6 +111,13 @@ def test_what_one_of_them_cannot_go_on_from_is_the_jobs_though_the_others_work_o
     assert len(members(tmp_path)) == 2 and gone(members(tmp_path))
 
 
+def test_a_save_is_let_end_though_the_others_have_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("app.runtime.crew.LAST_S", 0.5)
+    with pytest.raises(Stopped, match="lost"):
+        crew(tmp_path, steps=10, fault="stop", save_s=5).run(lambda: None, lambda message: None)
+    assert (tmp_path / "saved").exists() and gone(members(tmp_path))
+
+
 def test_who_does_not_hear_is_ended_without_a_traceback(tmp_path, monkeypatch, capfd):
     """One is in the midst of something long when the other comes to its end: the agent is told to end both."""
     monkeypatch.setattr("app.runtime.crew.LAST_S", 0.5)

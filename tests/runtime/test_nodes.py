@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.errors import UserError
+from app.errors import ACT, UserError
 from app.runtime.nodes import Node, addresses, meeting_file, new_nodes, node_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +30,13 @@ def start(folder: Path, node: str, steps: int = 5, kill: int = 0, turns: int = 1
 def ended(*nodes: subprocess.Popen) -> tuple[list[int], list[str]]:
     said = [node.communicate(timeout=60)[1] for node in nodes]
     return [node.returncode for node in nodes], said
+
+
+def until_said(job: subprocess.Popen, words: str) -> None:
+    lines = []
+    while words not in (line := job.stderr.readline()):
+        lines.append(line)
+        assert line, lines
 
 
 def begun(folder: Path, rank: int) -> list[int]:
@@ -49,7 +56,7 @@ def test_they_find_each_other_whoever_comes_first_and_work_twice(tmp_path):
     time.sleep(1.5)
     codes, said = ended(start(tmp_path, "0/2", turns=2), helper)
     assert codes == [0, 0], said
-    assert "turn 1 is over" in said[0] and "it is over" in said[1]
+    assert "turn 1 is over" in said[0] and "the first one has left" in said[1]
     assert len(begun(tmp_path, 0)) == len(begun(tmp_path, 1)) == 2
     assert not list((tmp_path / "r").glob(".nodes*"))
 
@@ -67,10 +74,86 @@ def test_a_job_that_is_killed_leaves_nobody_on_the_other_node(tmp_path):
     below = [one for node in (job, helper) for one in psutil.Process(node.pid).children(recursive=True)]
     job.kill()
     codes, said = ended(helper)
-    assert codes == [0] and "it is over" in said[0]
+    assert codes == [0] and "the first one has left" in said[0]
     psutil.wait_procs(below, 10)
     assert len(below) == 4 and not [one for one in below if one.is_running()]
     job.communicate()
+
+
+def test_under_slurm_who_comes_when_all_is_over_leaves_and_does_not_believe_an_earlier_try(tmp_path):
+    slurm = {"SLURM_JOB_ID": "5", "SLURM_RESTART_COUNT": "1"}
+    assert ended(start(tmp_path, "0/2", turns=0, **slurm))[0] == [0]
+    assert json.loads((tmp_path / "r/.nodes-train-5.json").read_text()) == {"over": "1", "code": 0}
+    codes, said = ended(start(tmp_path, "1/2", **slurm))
+    assert codes == [0] and "helps" not in said[0], said
+    again = {**slurm, "SLURM_RESTART_COUNT": "2"}
+    helper = start(tmp_path, "1/2", **again)
+    time.sleep(3)
+    assert helper.poll() is None
+    codes, said = ended(start(tmp_path, "0/2", **again), helper)
+    assert codes == [0, 0] and "helps the one on" in said[1], said
+
+
+def test_a_helper_that_dies_between_two_crews_stops_the_job(tmp_path):
+    job, helper = start(tmp_path, "0/2", turns=2, PAUSE_S="4"), start(tmp_path, "1/2", turns=2)
+    until_said(job, "turn 0 is over")
+    helper.kill()
+    codes, said = ended(job, helper)
+    assert codes == [75, -9] and "node 1 (" in said[0] and "Traceback" not in said[0], said
+
+
+ALONE = """
+import os, sys, time
+from contextlib import contextmanager
+from app.runtime import helping
+from app.runtime.nvml import GpuLost
+from tests.runtime.nodes_job import train
+from app.runtime.run import job_main
+helping.COME_S = float(os.environ["COME_S"])
+
+@contextmanager
+def waiting(*args, leave, **keys):
+    print("looks for a GPU", file=sys.stderr, flush=True)
+    while True:
+        time.sleep(0.05)
+        leave()
+        if os.environ["GPU_IS"] == "lost":
+            raise GpuLost("GPU 0 fell off the bus")
+    yield
+
+helping.taken_gpus = waiting
+sys.exit(job_main(train))
+"""
+
+
+def alone(folder: Path, come_s: float = 60.0, gpu: str = "") -> subprocess.Popen:
+    """A helper; its search for a GPU is a stand-in, for there is none here: it waits for ever, or loses it."""
+    words = [sys.executable, "-c", ALONE, "--run", "r", "--runs", str(folder), "--node", "1/2"]
+    env = {**os.environ, "COME_S": str(come_s), "GPU_IS": gpu}
+    env.pop("SLURM_JOB_ID", None)
+    return subprocess.Popen(words, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_helper_that_finds_nobody_says_so_and_leaves_the_runs_config_alone(tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r/config.yaml").write_text("seed: 3\n")
+    codes, said = ended(alone(tmp_path, come_s=0.5))
+    assert codes == [ACT] and "was not found" in said[0], said
+    assert (tmp_path / "r/config.yaml").read_text() == "seed: 3\n"
+
+
+@pytest.mark.parametrize("gpu", ["awaited", "lost"])
+def test_a_helper_that_waits_for_a_gpu_hears_that_the_job_is_over_or_tells_that_the_gpu_is_lost(tmp_path, gpu):
+    nodes, told = new_nodes(2), []
+    helper = alone(tmp_path, gpu=gpu)
+    with nodes.met(tmp_path / "r/.nodes-train-by-hand.json", told.append):
+        nodes.gather(print, lambda: None)
+        nodes.helpers[0].tell("gpus", count=1)
+        until_said(helper, "looks for a GPU")
+        wait_for(lambda: told or gpu == "awaited", 10)
+    codes, said = ended(helper)
+    assert codes == [0] and "the first one has left" in said[0], said
+    assert [one.split(" on node")[0] for one in told] == (["GPU 0 fell off the bus"] if gpu == "lost" else [])
 
 
 def test_a_helper_without_a_job_leaves_when_told(tmp_path):
