@@ -15,9 +15,10 @@ from app.config.cluster import ClusterConfig, read_cluster
 from app.errors import UserError
 from app.runtime.asked import whole
 from app.runtime.files import write_atomic
+from app.runtime.late_disk import AFTER
 from app.runtime.part import IN_PARTS
 from app.runtime.queue import SUBMITTED, queued
-from app.runtime.run import AFTER, Run, open_run
+from app.runtime.run import Run, open_run
 from app.runtime.tell import tell
 from jobs.pack import guarded
 
@@ -70,7 +71,7 @@ def pieces_of(job: str, cluster: ClusterConfig, workers: int = 0) -> list[Piece]
     how["cpus"] = workers or how["cpus"]
     if AS.get(job, job) == "train":
         how["nodes"] = whole("NODES") or how["nodes"]
-        gpus = os.environ.get("GPUS", "")  # a number: of each node
+        gpus = (os.environ.get("GPUS") or "all").replace("none", "0")  # a number: of each node
         how["gpus"] = int(gpus) if gpus.isdigit() else how["gpus"]
     if os.environ.get("INPUT") == "-":
         raise UserError("INPUT=-: a pipe does not reach a node of the cluster", "INPUT=FILE, or RUNNER=local")

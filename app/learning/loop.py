@@ -35,6 +35,7 @@ from app.learning.selection import select_metrics
 from app.learning.stripes import draw_stripes, hide_stripes
 from app.learning.supply import Supply
 from app.learning.world import Alone, heard
+from app.runtime.late_disk import LOOK_S, SEEN_S
 from app.runtime.seeds import seed_of
 from app.runtime.steps import step
 
@@ -42,7 +43,6 @@ if TYPE_CHECKING:  # rendering is for those who mix on the fly
     from app.learning.fresh import Fresh
 
 WARM_UP = 0.1  # of all steps
-SEEN_S, LOOK_S = 120.0, 1.0  # until all nodes see what one has written to a network's disk (Linux: 60 s); between looks
 LOOK_STEPS = 50  # on a GPU, between two looks whether the loss is still a number
 
 Tell = Callable[[Progress, int, dict[str, Any] | None], None]  # after each step, and with metrics after each epoch

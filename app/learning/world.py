@@ -13,6 +13,7 @@ from torch import Tensor, distributed
 from app.errors import Stopped, UserError
 
 MEET_S = 120.0  # for all to meet; then all begin again
+GONE = ("gloo/transport", "Connection closed by peer", "Connection reset by peer", "remote process exited")
 LONGEST_WAIT = timedelta(days=30)  # for one that leaves the cores to others; who dies is noticed at once
 
 
@@ -83,9 +84,9 @@ class Group(Alone):
 
 
 def lost_peer(error: RuntimeError) -> str:
-    """What the group says where a process beside this one is gone; "" where it is another error."""
-    words = str(error).splitlines()[0] if str(error) else ""
-    return words if any(name in words.lower() for name in ("gloo", "nccl", "connection closed", "store")) else ""
+    """What gloo or NCCL says where a process beside this one is gone; "" where it is another error."""
+    words = str(error)
+    return words.splitlines()[0] if any(sign in words for sign in GONE) else ""
 
 
 def heard(heed: Callable[[], None]) -> Stopped | UserError | None:

@@ -47,8 +47,7 @@ class Crew:
 
         breathe: called between the steps of the first member, while which all wait; hear: gets what members tell.
         Raises what `breathe` or `hear` raised once they have left; UserError or Stopped where a member ended by one;
-        Stopped where a node is gone;
-        RuntimeError where they died more than RESTARTS times.
+        Stopped where a node is gone; RuntimeError where they died more than RESTARTS times.
         """
         total, code = sum(self._counts), 0
 

@@ -116,10 +116,10 @@ class Desk:
         """What the status tells beside the progress."""
         if self._waits_for:
             return {"state": WAITING, "note": self._waits_for}
-        if self.run_.nodes and self.run_.nodes.share < 1:
-            return {"state": YIELDING, "note": "others want the cores of a node that helps"}
         near = self.neighbours
         self.status.rested(self.rested_s)
+        if self.run_.nodes and self.run_.nodes.share < near.share:
+            return {"state": YIELDING, "note": "others want the cores of a node that helps"}
         note = (
             f"others want {near.others:.1f} of {usable_cores()} cores: {near.allowed} of {near.workers} workers go on"
         )

@@ -48,6 +48,7 @@ def _found(run: Run, job: str, label: str) -> tuple[Line, str] | None:
     while not run.stop:
         told = _read(path)
         if told.get("over") == attempt():
+            tell(f"{label}: the first one has left already")
             return None
         for address in told.get("at", []):
             try:

@@ -17,10 +17,11 @@ from typing import Any
 from app.errors import Stopped, UserError
 from app.runtime.desk import Desk, at_work
 from app.runtime.files import fingerprint, read_json, write_json
+from app.runtime.late_disk import LOOK_S, SEEN_S
 from app.runtime.locks import take_lock
 from app.runtime.machine import libraries
 from app.runtime.room import amount, check_room, no_room
-from app.runtime.run import LOOK_S, SEEN_S, Run
+from app.runtime.run import Run
 from app.runtime.shards import Shard, clear_all_drafts, clear_drafts, receipt_of
 from app.runtime.steps import taken_steps
 from app.runtime.tell import span

@@ -54,8 +54,9 @@ def node_of(text: str | None, job: str) -> Node | None:
 
 
 def attempt() -> str:
-    """Which try of Slurm's this is; "" without one."""
-    return os.environ.get("SLURM_RESTART_COUNT", "0") if os.environ.get("SLURM_JOB_ID") else ""
+    """Which try of Slurm's this is, and which srun in it; "" without one."""
+    known = os.environ.get
+    return f"{known('SLURM_RESTART_COUNT', '0')}.{known('SLURM_STEP_ID')}" if known("SLURM_STEP_ID") else ""
 
 
 def meeting_file(run_folder: Path, job: str) -> Path:
@@ -137,8 +138,8 @@ class Helper:
 class Nodes:
     """The others, as the job on the first one sees them."""
 
-    def __init__(self, count: int, secret: str) -> None:
-        self.count, self.secret = count, secret
+    def __init__(self, count: int) -> None:
+        self.count, self.secret = count, secrets.token_hex(32)
         self._helpers: dict[int, Helper] = {}
         self._told_to_stop: Callable[[str], None] = lambda reason: None
         self._path: Path | None = None
@@ -177,13 +178,10 @@ class Nodes:
     def talk(self, line: Line) -> None:
         hello = line.receive() or {}
         number = hello.get("node")
-        known = self._helpers.get(number) if isinstance(number, int) else None
-        if not isinstance(number, int) or not 0 < number < self.count or (known and not known.lost):
+        # one that went does not come back: what it had begun went with it
+        if not isinstance(number, int) or not 0 < number < self.count or number in self._helpers:
             return
-        helper = Helper(line, hello)
-        if known:  # it went, and what it had begun went with it
-            return
-        self._helpers[number] = helper
+        self._helpers[number] = helper = Helper(line, hello)
         helper.hear(self._told_to_stop)
 
     @contextmanager
@@ -212,10 +210,6 @@ class Nodes:
         if self._path and attempt():
             with suppress(OSError):
                 write_json(self._path, {"over": attempt(), "code": code})
-
-
-def new_nodes(count: int) -> Nodes:
-    return Nodes(count, secrets.token_hex(32))
 
 
 def addresses() -> list[str]:

@@ -5,8 +5,6 @@ import contextlib
 import errno
 import os
 import re
-import socket
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,21 +14,19 @@ from typing import Any
 import yaml
 
 from app.config import Asked, Config, read_config
-from app.errors import ACT, DONE, STOPPED, Missing, Stopped, UserError
+from app.errors import ACT, DONE, STOPPED, Stopped, UserError
 from app.runtime.asked import asked_for, whole
 from app.runtime.autogroup import lower_autogroup
 from app.runtime.files import clear_torn, point_link, read_json, sha256_of, write_atomic, write_json
 from app.runtime.gpus import TakenGpus
+from app.runtime.late_disk import patiently
 from app.runtime.machine import lower_priority, one_thread_each, out_of_memory, workers_for
-from app.runtime.nodes import Node, Nodes, meeting_file, new_nodes, node_of
+from app.runtime.nodes import Node, Nodes, meeting_file, node_of
 from app.runtime.notify import notify
 from app.runtime.part import Part, part_of
 from app.runtime.room import amount, free_bytes
 from app.runtime.stop import STOP, StopFlag
 from app.runtime.tell import tell
-
-AFTER = "MOKSORI_AFTER"  # environment: set where a job of the chain may have ended on another node a moment ago
-SEEN_S, LOOK_S = 120.0, 1.0  # until all nodes see what one has written to a network's disk (Linux: 60 s); between looks
 
 
 @dataclass
@@ -141,9 +137,9 @@ def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParse
         run.stop.at_the_end.append(lambda: _notify(name, run, "stopped", f"stopped ({run.stop.reason})"))
         with run.leaving:
             if run.node:
-                run.nodes = new_nodes(run.node.total)
+                run.nodes = Nodes(run.node.total)
                 run.leaving.enter_context(run.nodes.met(meeting_file(run.folder, name), run.stop.raise_it))
-            _patiently(job, run)
+            patiently(lambda: job(run), run.stop.leave)
         state, summary, code = "done", run.said[-1] if run.said else "", DONE
     except UserError as error:
         summary, code = str(error), ACT
@@ -170,22 +166,6 @@ def job_main(job: Callable[[Run], None], extra: Callable[[argparse.ArgumentParse
             run.nodes.over(code)
         _notify(name, run, state, summary)
     return code
-
-
-def _patiently(job: Callable[[Run], None], run: Run) -> None:
-    """Does it. On a cluster what another node has just made may not be seen here yet: it is waited for."""
-    until, told = time.monotonic() + SEEN_S, False
-    while True:
-        try:
-            return job(run)
-        except Missing as error:
-            if AFTER not in os.environ or time.monotonic() > until:
-                raise
-            if not told:
-                tell(f"{error.what}\n  or not seen from {socket.gethostname()} yet: waits, {SEEN_S:.0f} s at most")
-                told = True
-        time.sleep(LOOK_S)
-        run.stop.leave()
 
 
 def _notify(name: str, run: Run, state: str, summary: str) -> None:

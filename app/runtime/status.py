@@ -13,11 +13,11 @@ from typing import Any
 import psutil
 
 from app.runtime.files import here, is_there, read_json, write_json
+from app.runtime.late_disk import SHOWN_S
 from app.runtime.machine import gpu_megabytes, used_megabytes
 from app.runtime.steps import taken_steps
 
 STALE_S = 60.0
-SHOWN_S = 60.0  # a network's disk may show a file of another machine so late (Linux' acregmax)
 CLOCKS_S = 5.0  # that the kernel's clock and ours may differ
 SHARDS_TIMED = 100  # the first ones, each by itself: `make estimate` looks at them
 RUNNING, YIELDING, WAITING = "running", "yielding to others", "waiting for GPU"

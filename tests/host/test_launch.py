@@ -137,6 +137,9 @@ def test_the_code_of_each_end_is_told(tree):
         ({"RUNNER": "slurm", "PATH": "/nowhere"}, "there is no sbatch here"),
         ({"RUNNER": "dokcer"}, "RUNNER=dokcer is no runner"),
         ({"DETACH": "yes"}, "DETACH=yes is neither 0 nor 1"),
+        ({"RUNNER": "docker", "NODE": "0/2"}, "NODE=0/2 does not reach a container"),
+        ({"RUNNER": "docker", "PART": "1/8"}, "PART=1/8 does not reach a container"),
+        ({"RUNNER": "local", "NODES": "2"}, "NODES=2 is for RUNNER=slurm"),
     ],
 )
 def test_what_does_not_exist_is_told_before_any_work(tree, env, words):

@@ -58,6 +58,8 @@ def test_a_training_over_nodes_is_one_step_of_a_task_each(a_run, monkeypatch):
     monkeypatch.setenv("GPUS", "4")
     how = pieces_of("train", site)[0].how
     assert (how["nodes"], how["gpus"]) == (3, 4)
+    monkeypatch.setenv("GPUS", "none")
+    assert pieces_of("train", site)[0].how["gpus"] == 0
     [extract, _] = pieces_of("extract", site)
     assert (extract.how["nodes"], extract.how["gpus"]) == (1, 0) and "--node " not in script(run, extract, site)
     with pytest.raises(ValueError, match="only a training is spread over nodes"):

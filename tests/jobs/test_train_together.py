@@ -118,12 +118,13 @@ def test_stopped_in_the_midst_it_goes_on_to_the_same(folder, whole):
     assert_the_same(folder, run, whole)
 
 
-def start_node(folder: Path, run: str, node: str, *more: str) -> subprocess.Popen:
+def start_node(folder: Path, run: str, node: str, job: str = "train") -> subprocess.Popen:
     """As on one of two machines that share RUNS: one process each."""
     alone = [word.replace("processes=2", "processes=1") for word in MORE]
     alone[alone.index("--workers") + 1] = "1"
-    words = command("train", folder / "road.yaml", DEMO, folder / "runs", *alone, "--run", run, "--node", node, *more)
-    return subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    words = command(job, folder / "road.yaml", DEMO, folder / "runs", *alone, "--run", run, "--node", node)
+    env = {**os.environ, "N": "2"}  # of `seeds`
+    return subprocess.Popen(words, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def test_two_nodes_with_a_process_each_come_to_the_bytes_of_two_processes(folder, whole):
@@ -134,6 +135,12 @@ def test_two_nodes_with_a_process_each_come_to_the_bytes_of_two_processes(folder
     assert "on 2 processes of the CPU of 2 nodes" in said[1] and "helps the one on" in said[0]
     assert_the_same(folder, run, whole, threads=False)
     assert len(status(folder, run)["host"].split(", ")) == 2 and not list((folder / "runs" / run).glob(".nodes-*"))
+    nodes = [
+        start_node(folder, run, f"{number}/2", "seeds") for number in (0, 1)
+    ]  # several trainings, one after another
+    said = [node.communicate(timeout=300)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0] and "score on select with 2 seeds" in said[0], said
+    assert "on 2 processes of the CPU of 2 nodes" in said[0]
 
 
 def test_a_node_that_is_told_to_stop_takes_all_along_and_they_go_on_to_the_same(folder, whole):

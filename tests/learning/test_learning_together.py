@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from app.errors import Stopped
 from app.learning.checkpoint import progress_in
 from app.learning.gradients import _summed
-from app.learning.world import Group
+from app.learning.world import Group, lost_peer
 
 PROCESSES = mp.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["app.learning.loop"])  # with torch, which is dear to import
@@ -119,6 +119,23 @@ def test_a_disk_that_shows_one_of_them_the_checkpoint_late_is_waited_for(pairs, 
     assert step > 0 and [ends.get(timeout=10) for _ in range(2)] == [step, step]
     for file in FILES:
         assert (folder / file).read_bytes() == (pairs / "whole" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize(
+    ("words", "gone"),
+    [
+        (
+            "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:538] Read error [::1]:1: Connection reset by peer",
+            True,
+        ),
+        ("ncclRemoteError: A call failed possibly due to a network error or a remote process exited\nmore", True),
+        ("NCCL error: unhandled cuda error", False),
+        ("the stored features have another shape", False),
+        ("", False),
+    ],
+)
+def test_a_lost_process_is_told_from_an_error_of_ours(words, gone):
+    assert lost_peer(RuntimeError(words)) == (words.splitlines()[0] if gone else "")
 
 
 EXACT = {"precision": "float64", "dropout": 0.0, "epochs": 4}

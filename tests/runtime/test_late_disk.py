@@ -22,8 +22,8 @@ JOB = """
 import os, sys
 from pathlib import Path
 from app.errors import Missing
-from app.runtime import run
-run.LOOK_S, run.SEEN_S = 0.1, float(os.environ["SEEN_S"])
+from app.runtime import late_disk, run
+late_disk.LOOK_S, late_disk.SEEN_S = 0.1, float(os.environ["SEEN_S"])
 
 def evaluate(one: run.Run) -> None:
     "Wants a file."

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from app.errors import ACT, UserError
-from app.runtime.nodes import Node, addresses, meeting_file, new_nodes, node_of
+from app.runtime.nodes import Node, Nodes, addresses, meeting_file, node_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,13 +80,14 @@ def test_a_job_that_is_killed_leaves_nobody_on_the_other_node(tmp_path):
     job.communicate()
 
 
-def test_under_slurm_who_comes_when_all_is_over_leaves_and_does_not_believe_an_earlier_try(tmp_path):
-    slurm = {"SLURM_JOB_ID": "5", "SLURM_RESTART_COUNT": "1"}
+@pytest.mark.parametrize("key", ["SLURM_RESTART_COUNT", "SLURM_STEP_ID"])
+def test_under_slurm_who_comes_when_all_is_over_leaves_and_does_not_believe_an_earlier_try(tmp_path, key):
+    slurm = {"SLURM_JOB_ID": "5", "SLURM_RESTART_COUNT": "1", "SLURM_STEP_ID": "0"}
     assert ended(start(tmp_path, "0/2", turns=0, **slurm))[0] == [0]
-    assert json.loads((tmp_path / "r/.nodes-train-5.json").read_text()) == {"over": "1", "code": 0}
+    assert json.loads((tmp_path / "r/.nodes-train-5.json").read_text()) == {"over": "1.0", "code": 0}
     codes, said = ended(start(tmp_path, "1/2", **slurm))
-    assert codes == [0] and "helps" not in said[0], said
-    again = {**slurm, "SLURM_RESTART_COUNT": "2"}
+    assert codes == [0] and "has left already" in said[0], said
+    again = {**slurm, key: "2"}
     helper = start(tmp_path, "1/2", **again)
     time.sleep(3)
     assert helper.poll() is None
@@ -144,7 +145,7 @@ def test_a_helper_that_finds_nobody_says_so_and_leaves_the_runs_config_alone(tmp
 
 @pytest.mark.parametrize("gpu", ["awaited", "lost"])
 def test_a_helper_that_waits_for_a_gpu_hears_that_the_job_is_over_or_tells_that_the_gpu_is_lost(tmp_path, gpu):
-    nodes, told = new_nodes(2), []
+    nodes, told = Nodes(2), []
     helper = alone(tmp_path, gpu=gpu)
     with nodes.met(tmp_path / "r/.nodes-train-by-hand.json", told.append):
         nodes.gather(print, lambda: None)
@@ -172,7 +173,7 @@ def test_a_helper_without_a_job_leaves_when_told(tmp_path):
 
 
 def test_where_they_meet_only_its_owner_can_read(tmp_path):
-    nodes = new_nodes(2)
+    nodes = Nodes(2)
     path = tmp_path / "meeting.json"
     before = os.umask(0)
     try:
