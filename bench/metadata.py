@@ -3,8 +3,8 @@
     python -m bench.metadata [--clips 640 1920] [--shard 64] [--json FILE]
 
 Copies of the demo recordings walk from prepare to extract under strace, WORKERS=1, twice: what the second walk has
-more, by its shards, is what a shard costs; the rest is what a job costs. Only paths in RUNS count; the heartbeat is among
-them. The plan is read without strace, as each task of extract does. Some two minutes.
+more, by its shards, is what a shard costs; the rest is what a job costs. Only paths in RUNS count; the heartbeat is
+among them. The plan is read without strace, as each task of extract does. Some two minutes.
 """
 
 import argparse
