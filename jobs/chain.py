@@ -33,9 +33,9 @@ PARTS = {
     "backgrounds": Part("mix", 1, ("sample_rate", "mix.noise_max_s"), ("recordings",)),
     "mix": Part("mix", 3, ("seed", "mix"), ("denoise", "backgrounds")),
     "mix-audio": Part("mix", 3, (), ("mix",)),
-    "extract": Part("extract", 3, ("extract",), ("mix",)),
-    "extract-test": Part("extract", 3, RECORDINGS, ("prepare-test",)),
-    "extract-input": Part("extract", 3, RECORDINGS, ("recordings",)),
+    "extract": Part("extract", 4, ("extract",), ("mix",)),
+    "extract-test": Part("extract", 4, RECORDINGS, ("prepare-test",)),
+    "extract-input": Part("extract", 4, RECORDINGS, ("recordings",)),
     "waves": Part("extract", 1, WAVES, ("mix",)),  # what models hear that do not read features
     "waves-test": Part("extract", 1, (*WAVES, *WINDOWS), ("prepare-test",)),
     "waves-input": Part("extract", 1, (*WAVES, *WINDOWS), ("recordings",)),

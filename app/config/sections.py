@@ -193,6 +193,8 @@ class ExtractConfig(Section):
     f0_hz: PositiveRange = (65.0, 600.0)
     roll_off: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.85  # share of the summed magnitude below the roll-off
     contrast_bands: Annotated[int, Field(ge=1, le=6)] = 5  # octaves from 200 Hz; one more row for what lies below
+    texture_bands: Annotated[int, Field(ge=1, le=24)] = 12  # of equal width, in which single pulses of a voice are seen
+    texture_hz: PositiveRange = (80.0, 6800.0)  # from where to where they reach, below 0.45 of the sample rate
     batch_clips: PositiveInt = 16  # computed at once on a GPU; a CPU takes one by one
     shard_clips: PositiveInt = 128
 

@@ -16,6 +16,8 @@ from app.features.mel import log_mel, mel_filters, power_stft
 from app.features.on_cpu import features_of
 from app.features.pitch import pitch
 from app.features.spectral_plan import LOUDEST
+from app.features.texture import texture
+from app.features.texture_plan import texture_plan
 
 
 class Features(NamedTuple):
@@ -61,4 +63,6 @@ def by_tensors(waveforms: Tensor, sample_rate: int, cfg: ExtractConfig) -> Featu
         temporal.rms(waveforms, frame, hop),
     ]
     bands = contrast(magnitude, bin_hz, cfg.contrast_bands)
-    return Features(log_mel(power, filters), torch.cat([torch.stack(rows, -2), bands], -2))
+    frames = power.shape[-1]
+    fine = texture(waveforms, hop, frames, texture_plan(sample_rate, hop, frames, cfg.texture_bands, cfg.texture_hz))
+    return Features(log_mel(power, filters), torch.cat([torch.stack(rows, -2), bands, fine], -2))

@@ -2,12 +2,15 @@
 
 from app.config import ExtractConfig
 
+RESIDUAL = ("residual_skew", "residual_kurtosis", "residual_peak", "residual_gain")
 CHANNELS = ("f0_hz", "voicing", "rolloff_hz", "centroid_hz", "bandwidth_hz", "flatness", "flux", "zcr", "rms")
 
 
 def channel_names(cfg: ExtractConfig) -> tuple[str, ...]:
     """Names of the temporal channels, in order; a unit ends the name where there is one."""
-    return CHANNELS + tuple(f"contrast_{k}" for k in range(cfg.contrast_bands + 1))
+    contrast = tuple(f"contrast_{k}" for k in range(cfg.contrast_bands + 1))
+    pulses = tuple(f"pulse_{what}_{k}" for what in ("spread", "sync") for k in range(cfg.texture_bands))
+    return CHANNELS + contrast + pulses + RESIDUAL
 
 
 def num_frames(num_samples: int, sample_rate: int, cfg: ExtractConfig) -> int:

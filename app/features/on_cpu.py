@@ -15,6 +15,8 @@ from app.features.pitch_loops import banded_power, candidates, pitch_rows
 from app.features.pitch_plan import CANDIDATES, PitchPlan, pitch_plan
 from app.features.spectral_loops import LANES, flux_row, spectral_rows
 from app.features.spectral_plan import LOUDEST, MEL_FLOOR, spectral_plan
+from app.features.texture_on_cpu import texture_of
+from app.features.texture_plan import texture_plan
 from app.features.wave_loops import wave_rows
 
 Floats = NDArray[np.float32]
@@ -28,6 +30,7 @@ def features_of(waveform: Floats, sample_rate: int, cfg: ExtractConfig) -> tuple
     voice = pitch_plan(sample_rate, frame, hop, cfg.f0_hz)
     waveform = np.clip(waveform, -LOUDEST, LOUDEST, dtype=np.float32)
     frames = 1 + len(waveform) // hop
+    fine = texture_plan(sample_rate, hop, frames, cfg.texture_bands, cfg.texture_hz)
     mel, rows = np.empty((cfg.mels, frames), np.float32), np.empty((len(channel_names(cfg)), frames), np.float32)
     spectral = np.empty((5 + len(plan.bands), frames), np.float32)
     peaks, total, before = _Peaks(frames, voice), np.empty(frames, np.float32), np.zeros(len(plan.hz), np.float32)
@@ -39,7 +42,8 @@ def features_of(waveform: Floats, sample_rate: int, cfg: ExtractConfig) -> tuple
     moves = np.empty(frames, np.bool_)
     wave_rows(waveform, frame, hop, rows[7:9], moves)
     peaks.follow(moves, rows[:2])
-    rows[2:7], rows[9:] = spectral[:5], spectral[5:]
+    rows[2:7], rows[9 : 9 + len(plan.bands)] = spectral[:5], spectral[5:]
+    texture_of(waveform, hop, fine, rows[9 + len(plan.bands) :])
     np.log10(np.maximum(mel, np.float32(MEL_FLOOR), out=mel), out=mel)
     mel *= 10
     return mel, rows

@@ -17,6 +17,7 @@ from app.errors import UserError
 from app.features.frames import channel_names, frame_and_hop, num_frames
 from app.features.on_cpu import features_of
 from app.features.spectral_plan import mel_weights
+from app.features.texture_plan import texture_plan
 from app.runtime.arrays import ArrayWriter
 from app.runtime.steps import step
 
@@ -45,11 +46,15 @@ class FeatureWriter:
         at_once: int = 1,
     ) -> None:
         self.cfg, self.rate, self.samples = cfg, sample_rate, samples
-        frame, _ = frame_and_hop(sample_rate, cfg)
+        frame, hop = frame_and_hop(sample_rate, cfg)
         try:
             mel_weights(sample_rate, frame, cfg.mels, cfg.mel_hz)
         except ValueError as error:
             raise UserError(f"extract: {error}", "fewer extract.mels, or a longer extract.frame_s") from None
+        try:
+            texture_plan(sample_rate, hop, 1, cfg.texture_bands, cfg.texture_hz)
+        except ValueError as error:
+            raise UserError(f"extract: {error}", "fewer extract.texture_bands, or a wider extract.texture_hz") from None
         self._compute_all, self._at_once = compute or self._one_by_one, at_once
         self._waiting: list[Floats] = []
         self._lengths: list[int] = []

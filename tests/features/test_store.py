@@ -24,6 +24,11 @@ SPLITS = ["train", "select", "train", "calibrate"]
 torch.set_num_threads(1)
 
 
+def test_bands_that_short_frames_cannot_tell_apart_are_the_users_to_mend(tmp_path):
+    with pytest.raises(UserError, match="fewer extract.texture_bands"):
+        FeatureWriter(tmp_path, SAMPLES, RATE, CFG.model_copy(update={"texture_hz": (80.0, 300.0)}))
+
+
 def wave(number: int) -> np.ndarray:
     return white_noise(number, LENGTHS[number], amplitude=0.02 * (number + 1))
 

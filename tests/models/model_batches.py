@@ -7,7 +7,7 @@ from app.features.batches import Batch
 from app.features.extract import channel_names
 from app.models.registry import build
 
-EXTRACT = ExtractConfig(mels=13, contrast_bands=2)
+EXTRACT = ExtractConfig(mels=13, contrast_bands=2, texture_bands=3)
 TRAIN = TrainConfig(cnn_channels=(4, 6, 8), rnn_hidden=8)
 CHANNELS = channel_names(EXTRACT)
 FRAMES = 61
