@@ -39,7 +39,7 @@ PARTS = {
     "waves": Part("extract", 1, WAVES, ("mix",)),  # what models hear that do not read features
     "waves-test": Part("extract", 1, (*WAVES, *WINDOWS), ("prepare-test",)),
     "waves-input": Part("extract", 1, (*WAVES, *WINDOWS), ("recordings",)),
-    "train": Part("train", 4, ("seed",), ("extract",)),  # and of each model the keys that its rung has
+    "train": Part("train", 5, ("seed",), ("extract",)),  # and of each model the keys that its rung has
     "infer": Part("infer", 1, ("infer.batch_clips",), ("features", "model")),
 }
 NO_BYTES = {  # keys that leave the bytes as they are; what a corpus' layout yields is in the name of the corpus

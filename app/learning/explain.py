@@ -26,7 +26,7 @@ from app.features.batches import Batch, Waves
 from app.models.inputs import on_the_way
 
 GRADIENTS, OCCLUSION = "integrated gradients", "occlusion"
-STEPS = 32  # of the way from hidden to heard
+STEPS = 48  # of the way from hidden to heard
 SMOOTH_S, SMOOTH_BANDS = 0.025, 1 / 64  # single cells say nothing: deviation of the blur, in time and of all bands
 PATCH_S, PATCH_BANDS = 0.25, 1 / 8  # of occlusion: between the middles of neighbouring patches
 TELLING = 0.1  # share of the clip that is hidden to test its map

@@ -1,4 +1,8 @@
-"""The main model: mel -> CNN, temporal features -> bidirectional RNN, concatenated -> MLP -> (fake, real).
+"""The main model: mel -> CNN, temporal features -> convolutions and a bidirectional RNN, concatenated -> MLP -> (fake,
+real).
+
+Mean and spread over time, weighted by attention, are what is kept of a clip (K. Okabe et al., Attentive statistics
+pooling, Interspeech 2018): so a short fake passage counts.
 
 Norms look at one clip only, padding is masked everywhere, and no sequence is packed:
 a clip's answer does not depend on its neighbours in the batch nor on how far it is padded.
@@ -11,18 +15,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from app.compat import gelu, in_full, is_compiling
+from app.compat import in_full, is_compiling
 from app.config import Config
 from app.features.batches import Batch
 from app.features.frames import channel_names
 from app.models.both_ways import both_ways
 from app.models.inputs import Inputs
 
-RNN_STRIDE = 4  # frames a step of the RNN
+HEADS = 2  # of the attention: one for each kind of voice
 EPSILON = 1e-5  # added to a clip's variance, as torch does
+LEAST_SPREAD = 0.05  # of a clip's mean measures, on the scales that the network has; what never differs is not blown up
+FAR = 5.0  # spreads from the middle, beyond which a measure is no stranger
+STEADY = 1e-2  # added to the variance of what is kept: where nothing moves its root would be infinitely steep
 
 
 class Crnn(nn.Module):
+    plain_mean: Tensor
+    plain_std: Tensor
+
     trains_in_closed_form = False
     learning_rate = 2e-3
 
@@ -36,14 +46,19 @@ class Crnn(nn.Module):
         heights = mels
         for _ in cnn_channels:
             heights = (heights + 1) // 2
-        self.seen = Pool(cnn_channels[-1] * heights, dropout)
-        self.shrink = nn.Conv1d(len(channels), rnn_hidden, 2 * RNN_STRIDE + 1, RNN_STRIDE, RNN_STRIDE)
+        self.flat = nn.Conv1d(cnn_channels[-1] * heights, rnn_hidden, 1)
+        self.seen = Pool(rnn_hidden)
+        self.register_buffer("plain_mean", torch.zeros(2 * len(channels)))
+        self.register_buffer("plain_std", torch.ones(2 * len(channels)))
+        self.near = Step(len(channels), rnn_hidden, 9)
+        self.far = Step(rnn_hidden, rnn_hidden, 5)
         self.forwards = nn.GRU(rnn_hidden, rnn_hidden, batch_first=True)
         self.backwards = nn.GRU(rnn_hidden, rnn_hidden, batch_first=True)
-        self.heard = Pool(2 * rnn_hidden, dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.heard = Pool(3 * rnn_hidden)
         self.head = nn.Sequential(
             nn.Dropout(dropout),
-            nn.Linear(self.seen.width + self.heard.width, 128),
+            nn.Linear(self.seen.width + self.heard.width + 2 * len(channels), 128),
             nn.GELU(),
             nn.Dropout(dropout),
             nn.Linear(128, 2),
@@ -54,9 +69,18 @@ class Crnn(nn.Module):
         how = config.train
         return cls(config.extract.mels, channel_names(config.extract), how.cnn_channels, how.rnn_hidden, how.dropout)
 
+    @torch.no_grad()
     def learn(self, batches: Callable[[], Iterable[Batch]]) -> None:
-        """Mean and spread of the features, in one pass."""
+        """Mean and spread of the features, in one pass; of their own means and spreads over time in another."""
         self.inputs.learn(batches())
+        count, moments = 0, torch.zeros(2, len(self.plain_mean), dtype=torch.float64)
+        for batch in batches():
+            _, temporal, mask = self.inputs(batch)
+            plain = over_time(temporal, mask).double().cpu()
+            count, moments = count + len(plain), moments + torch.stack([plain.sum(0), plain.square().sum(0)])
+        mean, square = moments / max(1, count)
+        self.plain_mean.copy_(mean)
+        self.plain_std.copy_((square - mean.square()).clamp_min(0).sqrt().clamp_min(LEAST_SPREAD))
 
     def forward(self, batch: Batch) -> Tensor:
         """(clips, 2) logits."""
@@ -71,20 +95,34 @@ class Crnn(nn.Module):
         for stage in self.stages:
             mask = mask[..., ::2]
             values = stage(values, mask[:, None] if padded else None)
-        return self.seen(values.flatten(1, 2), mask)
+        return self.seen(F.relu_(self.flat(values.flatten(1, 2))) * mask, mask)
 
     def listen(self, temporal: Tensor, mask: Tensor) -> Tensor:
-        mask = mask[..., ::RNN_STRIDE]
-        steps = gelu(self.shrink(temporal)) * mask
-        steps = steps.transpose(1, 2)
-        lengths = mask.sum((1, 2)).long()
-        turned = reversed_within(steps, lengths)
-        if steps.device.type == "cpu" and not is_compiling():
-            there, back = both_ways(self.forwards, self.backwards, steps, turned)
+        plain = FAR * ((over_time(temporal, mask) - self.plain_mean) / self.plain_std / FAR).tanh()
+        steps = temporal
+        for step in (self.near, self.far):
+            mask = mask[..., ::2]
+            steps = self.dropout(step(steps, mask))
+        ahead, lengths = steps.transpose(1, 2), mask.sum((1, 2)).long()
+        turned = reversed_within(ahead, lengths)
+        if ahead.device.type == "cpu" and not is_compiling():
+            there, back = both_ways(self.forwards, self.backwards, ahead, turned)
         else:
-            (there, _), (back, _) = self.forwards(steps), self.backwards(turned)
+            (there, _), (back, _) = self.forwards(ahead), self.backwards(turned)
         both = torch.cat([there, reversed_within(back, lengths)], -1).transpose(1, 2)
-        return self.heard(both * mask, mask)
+        return torch.cat([self.heard(torch.cat([steps, both * mask], 1), mask), plain], -1)
+
+
+class Step(nn.Module):
+    """Halves the frames: a convolution over time. It has no norm, which would level out how strong a texture is."""
+
+    def __init__(self, before: int, after: int, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(before, after, width, 2, width // 2)
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """(clips, features, frames), 0 in the padding -> likewise, with half as many frames, rounded up, as `mask`."""
+        return F.relu_(self.conv(values)) * mask
 
 
 class Stage(nn.Module):
@@ -144,20 +182,28 @@ class ClipNorm(nn.Module):
 
 
 class Pool(nn.Module):
-    """(clips, features, frames) -> (clips, width): the maximum, and attention: a short fake passage counts."""
+    """(clips, features, frames) -> (clips, width): mean and spread, each by the attention of HEADS heads."""
 
-    def __init__(self, features: int, dropout: float) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.score = nn.Conv1d(features, 1, 1, bias=False)  # a softmax takes no notice of a shift
-        self.width = 2 * features
+        self.score = nn.Conv1d(features, HEADS, 1, bias=False)  # a softmax takes no notice of a shift
+        self.width = 2 * HEADS * features
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        values = self.dropout(values)
-        hidden = mask == 0
-        weights = self.score(values).masked_fill(hidden, -1e4).softmax(-1)
-        highest = values.masked_fill(hidden, -1e4).amax(-1)
-        return torch.cat([(values * weights).sum(-1), highest], -1)
+        weights = self.score(values).masked_fill(mask == 0, -1e4).softmax(-1)
+        return torch.cat([statistics(values, head[:, None]) for head in weights.unbind(1)], -1)
+
+
+def over_time(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean and spread over the sound frames."""
+    return statistics(values, mask / mask.sum(-1, keepdim=True).clamp_min(1.0))
+
+
+def statistics(values: Tensor, weights: Tensor) -> Tensor:
+    """(clips, features, frames), weights (clips, 1, frames) of sum 1 -> (clips, 2 features): mean and spread."""
+    mean = (values * weights).sum(-1, keepdim=True)
+    power = ((values - mean).square() * weights).sum(-1)
+    return torch.cat([mean[..., 0], (power + STEADY).sqrt()], -1)
 
 
 def reversed_within(steps: Tensor, lengths: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ def test_credits_add_up_to_what_the_clip_adds():
         assert found.by == "integrated gradients" and np.abs(found.strip).sum() > 0
         assert found.measures.shape == (2, len(CHANNELS))
         assert found.measures.sum(1) == pytest.approx(found.strip.sum(1), abs=1e-4)
-        assert np.abs(found.missed).max() < 0.1
+        assert np.abs(found.missed).max() < max(0.1, 0.02 * np.abs(found.logits - found.without).max())
         in_threes = explained(answer, HOP_S, together=3)
         assert in_threes.maps == pytest.approx(found.maps, abs=1e-4)
     assert len(asked) > 4 * 4
