@@ -155,7 +155,7 @@ class Augmentations(Section):
 
 
 class MixConfig(Section):
-    train_clips: PositiveInt = 8000
+    train_clips: PositiveInt = 24000
     valid_clips: PositiveInt = 1600  # both halves together
     window_s: PositiveFloat = 5.0
     states: StateShares = StateShares()
@@ -202,7 +202,7 @@ class ExtractConfig(Section):
 class TrainConfig(Section):
     models: tuple[ModelName, ...] = ("pooled_logistic", "crnn")  # in this order, quickest first
     seed: Annotated[int, Field(ge=0)] | None = None  # of weights, order and dropout; null: as all else, seed
-    epochs: PositiveInt = 14
+    epochs: PositiveInt = 5
     batch_clips: PositiveInt = 32  # the global batch, whatever the number of processes
     learning_rate: PositiveFloat | None = None  # peak of a one-cycle schedule; null: the model's own
     weight_decay: NonNegativeFloat = 1e-2
@@ -215,7 +215,7 @@ class TrainConfig(Section):
     clip_norm: PositiveFloat = 5.0  # longest gradient
     patience: PositiveInt = 5  # epochs without a better score on select, then stop
     on_the_fly: bool = False  # every epoch renders mixtures of its own from the denoised voices, as many as planned
-    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # of the weights' running average, which then answers; 0: none
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.998  # of the weights' running average, which then answers; 0: none
     precision: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"  # auto: bfloat16 on newer GPUs
     compile: bool = False  # torch.compile: a minute at each start, then faster steps on a GPU
     checkpoint_minutes: PositiveFloat = 5.0
