@@ -3,18 +3,19 @@
 Who speaks, and in which room, shows in the spectrum, as `mel` has it; what made the sound shows in finer things:
 
 - pulses: in frames of 8 ms, one each ms, the logarithmic level of some bands, less its mean over 20 ms. Over 40 ms
-  about each frame, for each band: how far it moves (logarithm of the standard deviation), its skewness, its kurtosis
-  (logarithm of 1 more), and its correlation with the mean of all bands. Real pulses of a glottis are sharp, and the
-  same in all bands.
+  about each frame, for each band: how far it moves (logarithm of the standard deviation), and its correlation with
+  the mean of all bands. The pulses of a glottis are sharp, and come at once in all bands.
 - residual: what linear prediction (16 weights at 16 kHz) of a frame of 25 ms leaves, which is what the vocal folds and
-  the breath give: its skewness either way, the logarithm of 1 more than its kurtosis, the logarithm of its highest
-  peak against its standard deviation, and how much was predicted (logarithm of the power before against after).
+  the breath give: its skewness, the logarithm of 1 more than its kurtosis, the logarithm of its highest peak against
+  its standard deviation, and how much was predicted (logarithm of the power before against after).
 
-None of them knows the level or the sign of a recording, and a smooth filter, such as a microphone's, changes them
-little. Bands are of equal width between two frequencies. Faster sound is heard as at 16 kHz where it is predicted.
+The level of a recording tells nothing here, and a smooth filter, such as a microphone's, little; a recording that is
+turned round turns the skewness. Bands are of equal width between two frequencies. Faster sound is predicted as at 16
+kHz.
 
-Sources: skewness and kurtosis of the residual: P. Chen et al., IEEE Trans. Audio, Speech and Language Processing
-2009, for breathy voices; linear prediction: J. Makhoul, Proc. IEEE 63 (1975). The measures of pulses are ours.
+Sources: linear prediction: J. Makhoul, Proc. IEEE 63 (1975); kurtosis of its residual, for reverberation: B. Gillespie
+et al., ICASSP 2001; its skewness, for polarity: T. Drugman, IEEE Signal Processing Letters 20 (2013). The measures of
+pulses are ours.
 """
 
 import torch
@@ -25,7 +26,7 @@ from app.features.texture_plan import LEAST_VARIANCE, POWER_FLOOR, TINY, WHITE, 
 
 
 def texture(waveforms: Tensor, hop: int, frames: int, plan: TexturePlan) -> Tensor:
-    """(clips, time) -> (clips, 4 bands + 4, frames): of pulses spread, skewness, kurtosis and correlation; residual.
+    """(clips, time) -> (clips, 2 bands + 4, frames): spread and correlation of the pulses, then `residual`.
 
     Each frame is centred on k * hop; silence lies beyond the clip.
     """
@@ -33,7 +34,7 @@ def texture(waveforms: Tensor, hop: int, frames: int, plan: TexturePlan) -> Tens
 
 
 def pulses(waveforms: Tensor, frames: int, plan: TexturePlan) -> Tensor:
-    """(clips, time) -> (clips, 2 bands, frames)."""
+    """(clips, time) -> (clips, 2 bands, frames): the spread of each band, then its correlation."""
     window = torch.from_numpy(plan.short_window).to(waveforms.device)
     starts = torch.from_numpy(plan.starts).to(waveforms.device)
     before, length = len(window), waveforms.shape[-1]
@@ -57,7 +58,7 @@ def pulses(waveforms: Tensor, frames: int, plan: TexturePlan) -> Tensor:
 
 
 def residual(spectra: Tensor, plan: TexturePlan) -> Tensor:
-    """spectra: (clips, frames, bins) complex -> (clips, 4, frames), as RESIDUAL names them."""
+    """spectra: (clips, frames, bins) complex -> (clips, 4, frames), as frames.RESIDUAL names them."""
     power = spectra.real.square() + spectra.imag.square()
     waves = torch.from_numpy(plan.waves).to(spectra.device)
     cosines, sines = waves.chunk(2, -1)

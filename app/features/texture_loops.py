@@ -78,6 +78,26 @@ def _without_trend(level: Any, trend: int) -> None:
 
 
 @compiled
+def powers(spectra: Any, weights: Any, rows: Any) -> None:
+    """spectra: (frames, bins) complex64; weights: (bins,). Fills rows (frames, bins): the power, weighted."""
+    for t in range(len(spectra)):
+        here, there = spectra[t], rows[t]
+        for k in range(len(weights)):
+            there[k] = (here[k].real * here[k].real + here[k].imag * here[k].imag) * weights[k]
+
+
+@compiled
+def filtered(spectra: Any, real: Any, imag: Any, rows: Any) -> None:
+    """Fills rows (frames, bins) complex64: spectra times real - i imag."""
+    for t in range(len(rows)):
+        here, one, other, there = spectra[t], real[t], imag[t], rows[t]
+        for k in range(len(there)):
+            there[k] = complex(
+                here[k].real * one[k] + here[k].imag * other[k], here[k].imag * one[k] - here[k].real * other[k]
+            )
+
+
+@compiled
 def predictors(correlation: Any, weights: Any, left: Any) -> None:
     """Levinson and Durbin: correlation (frames, order + 1) -> weights likewise, the first 1, and left (frames,): the
     power that the prediction leaves.

@@ -5,7 +5,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from app.audio.frame_loops import windowed_frames
-from app.features.texture_loops import predictors, pulse_rows, residual_rows, scattered_frames
+from app.features.texture_loops import filtered, powers, predictors, pulse_rows, residual_rows, scattered_frames
 from app.features.texture_plan import POWER_FLOOR, TINY, WHITE, TexturePlan
 
 Floats = NDArray[np.float32]
@@ -20,19 +20,22 @@ def texture_of(waveform: Floats, hop: int, plan: TexturePlan, rows: Floats) -> N
     frames, doubled = rows.shape[1], np.full(plan.predicted // 2 + 1, 2 / plan.predicted, np.float32)
     doubled[0] = doubled[-1] = 1 / plan.predicted
     size, bins = len(plan.long_window), len(doubled)
-    cosines, sines = (np.ascontiguousarray(part) for part in np.split(plan.waves, 2, axis=1))
+    cosines, sines = np.split(plan.waves, 2, axis=1)
+    turned_cosines, turned_sines = np.ascontiguousarray(cosines.T), np.ascontiguousarray(sines.T)
+    power, kept = np.empty((LONG_BLOCK, bins), np.float32), np.empty((LONG_BLOCK, bins), np.complex64)
     framed, left = np.zeros((LONG_BLOCK, plan.spectrum), np.float32), np.empty(LONG_BLOCK, np.float64)
     for start in range(0, frames, LONG_BLOCK):
         stop = min(start + LONG_BLOCK, frames)
         here = framed[: stop - start]
         windowed_frames(waveform, plan.long_window, start * hop - size // 2, hop, here[:, :size])
         spectra = scipy.fft.rfft(here)[:, :bins]
-        power = spectra.real**2 + spectra.imag**2
-        correlation = (power * doubled) @ cosines
+        powers(spectra, doubled, power[: stop - start])
+        correlation = power[: stop - start] @ cosines
         correlation[:, 0] = correlation[:, 0] * np.float32(1 + WHITE) + np.float32(TINY)
         weights = np.empty_like(correlation)
         predictors(correlation, weights, left)
-        rest = scipy.fft.irfft(spectra * (weights @ cosines.T - 1j * (weights @ sines.T)), plan.predicted)
+        filtered(spectra, weights @ turned_cosines, weights @ turned_sines, kept[: stop - start])
+        rest = scipy.fft.irfft(kept[: stop - start], plan.predicted)
         residual_rows(rest[:, slice(*plan.heard)], rows[2 * bands :, start:stop])
         rows[-1, start:stop] = np.log(correlation[:, 0] / left[: stop - start])
 
