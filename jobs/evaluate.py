@@ -18,7 +18,7 @@ from jobs.sweep_result import in_words as in_words_of_sweep
 from jobs.sweep_result import sweep_of
 from jobs.terminal import table
 
-VERSION = 6  # raised when the numbers or the report change
+VERSION = 7  # raised when the numbers or the report change
 FEW_CLIPS = 200  # below, a score is said to prove nothing
 
 
@@ -136,15 +136,23 @@ def _evaluation(run: Run, scored: Any, model: dict[str, Any], prior: float, desk
 
 
 def _line(evaluation: Any) -> dict[str, Any]:
-    terms = {key: None if math.isnan(value) else value for key, value in asdict(evaluation.score).items()}
+    terms = {key: _known(value) for key, value in asdict(evaluation.score).items()}
     return {
         "name": evaluation.name,
         "clips": evaluation.clips,
         **terms,
-        "interval": [None if math.isnan(value) else value for value in evaluation.interval],
+        "interval": _known(evaluation.interval),
         "ece_floor": list(evaluation.ece_floor),
+        "attacks": [{key: _known(value) for key, value in asdict(one).items()} for one in evaluation.attacks],
         "floors": {floor.name: floor.score.score for floor in evaluation.floors},
     }
+
+
+def _known(value: Any) -> Any:
+    """As JSON has it, which knows no nan."""
+    if isinstance(value, list | tuple):
+        return [_known(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _show(metrics: dict[str, Any]) -> None:

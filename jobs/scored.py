@@ -17,7 +17,7 @@ from jobs.mix import recipes_of
 from jobs.models import part_for, scored_stage
 from jobs.valid import read_valid
 
-ANSWERED = ("state", "attack", "language", "room", "codec", "snr_db")  # what answers of a test may tell
+ANSWERED = ("state", "attack", "language", "speaker", "room", "codec", "snr_db")  # what answers of a test may tell
 
 
 def validation_of(run: Run, model: dict[str, Any]) -> list[Scored]:
@@ -27,7 +27,7 @@ def validation_of(run: Run, model: dict[str, Any]) -> list[Scored]:
     found = []
     for split, (rows, logits) in halves(model, planned).items():
         details = {"voices": [_voices(row["state"]) for row in rows]}
-        details |= {key: [row[key] for row in rows] for key in ("state", "attack", "language")}
+        details |= {key: [row[key] for row in rows] for key in ("state", "attack", "language", "speaker")}
         details |= {key: [mixed.get(row["id"], {}).get(key) for row in rows] for key in ("snr_db", "codec", "room")}
         found.append(
             Scored(

@@ -11,8 +11,8 @@ from app.corpora.tables import choice, read_table
 def read_labels(path: Path) -> list[dict[str, Any]]:
     """One row a clip: id; fake and real as 0 or 1; every other column as text.
 
-    A column `voices` (JSON: a list of {attack, language, ...}) gives attack and language:
-    the fake voices' attacks and all languages, joined by "+". Raises UserError naming file and line.
+    A column `voices` (JSON: a list of {attack, language, speaker, ...}) gives attack, language and speaker:
+    the fake voices' attacks, all languages and all who speak, joined by "+". Raises UserError naming file and line.
     """
     found = []
     for line, cells in read_table(path, ["id", "fake", "real"]):
@@ -26,6 +26,7 @@ def read_labels(path: Path) -> list[dict[str, Any]]:
         if isinstance(voices, list) and all(isinstance(voice, dict) for voice in voices):
             row.setdefault("attack", _joined(v.get("attack") for v in voices if v.get("attack") != BONAFIDE))
             row.setdefault("language", _joined(v.get("language") for v in voices))
+            row.setdefault("speaker", _joined(v.get("speaker") for v in voices))
         if "room" in row:  # its parameters differ from clip to clip
             row["room"] = "none" if row["room"] in ("", "none") else "room"
         found.append(row)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from app.scoring.attacks import Attack, attacks_of
 from app.scoring.bootstrap import Interval
 from app.scoring.curves import Reliability, Roc, reliability_curves, roc_curves
 from app.scoring.decisions import Decision, Threshold, decisions
@@ -31,6 +32,7 @@ class Evaluation:
     slices: tuple[SliceTable, ...] = ()
     decisions: tuple[Decision, ...] = ()
     single: SingleVoice | None = None
+    attacks: tuple[Attack, ...] = ()
 
     @property
     def interval(self) -> Interval:
@@ -56,7 +58,9 @@ def evaluate_scores(
     """
     labels, scores = scored.labels, scored.scores
     before = scored.uncalibrated
-    states = scored.details.get("state", [None] * len(labels))
+    states, attacks, languages, speakers = (
+        scored.details.get(key, [None] * len(labels)) for key in ("state", "attack", "language", "speaker")
+    )
     return Evaluation(
         name=scored.name,
         clips=len(labels),
@@ -70,4 +74,5 @@ def evaluate_scores(
         slices=tuple(slice_tables(labels, scores, scored.details, how=Draws(resamples, seed, bins, between))),
         decisions=tuple(decisions(labels, scores, thresholds)),
         single=single_voice(labels, scores, states, prior, resamples, seed),
+        attacks=attacks_of(labels, scores, states, attacks, languages, speakers, resamples, seed, between),
     )

@@ -10,7 +10,7 @@ from app.scoring.bootstrap import NO_INTERVAL, Interval, interval_about, interva
 from app.scoring.draws import mean_draws, score_draws
 from app.scoring.metrics import partial_score
 from app.scoring.scored import Scored
-from app.scoring.slices import FEWEST, groups_of
+from app.scoring.slices import FEWEST, NO_SLICES, groups_of
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ def paired(first: Scored, second: Scored, resamples: int, seed: int, bins: int =
     square = [((one.scores - y) ** 2).mean(1) for one in (first, second)]
     groups = []
     for column, values in first.details.items():
+        if column in NO_SLICES:
+            continue
         found = [
             Group(
                 name,

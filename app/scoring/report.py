@@ -10,6 +10,7 @@ from app.scoring.evaluation import Evaluation
 from app.scoring.page import page
 from app.scoring.report_parts import (
     Training,
+    attack_table,
     clip_groups,
     curve_panels,
     decision_table,
@@ -91,6 +92,7 @@ def render(report: Report) -> str:
         terms=terms_table(report.evaluations),
         decisions=decision_table(report.evaluations),
         single=single_table(report.evaluations),
+        attacks=attack_table(report.evaluations),
         shortcuts=shortcut_panels(report.shortcuts),
         mixed=mixed_panels(report.mixed),
         clips=clip_groups(report.clips),

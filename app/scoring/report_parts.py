@@ -107,6 +107,25 @@ def single_table(evaluations: Sequence[Evaluation]) -> Table | None:
     )
 
 
+def attack_table(evaluations: Sequence[Evaluation]) -> Table | None:
+    """Single voices, attack by attack; None where none are known."""
+    rows: list[list[Cell]] = [
+        [one.name, a.name, a.clips, ranged(a.auc, a.auc_range), ranged(a.within, a.within_range)]
+        for one in evaluations
+        for a in one.attacks
+    ]
+    if not rows:
+        return None
+    return Table(
+        "One voice: each attack",
+        ["data set", "attack", "clips", "AUC", "AUC within its languages"],
+        rows,
+        "Clips with one fake voice of an engine against all with one real voice, and against those of its languages."
+        " The intervals draw whole voices, people and voices of engines, not clips: where there are few of them they"
+        " are wide, and where an engine has one voice they do not know what another would do.",
+    )
+
+
 def slice_parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[tuple[Panel, Table]]]]:
     """Data set -> a figure and a table for each column that splits it; without any, it is left out."""
     return [

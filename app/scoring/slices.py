@@ -18,6 +18,7 @@ from app.scoring.roc import auc_or_nan, eer
 
 STATES = ("none", "real", "fake", "real+real", "fake+fake", "real+fake")
 MOST_GROUPS = 12  # of one column: more values than this are no slices, numbers are cut into quarters
+NO_SLICES = ("speaker",)  # `attacks` draws by them; as groups they would be too many and too small
 FEWEST = 10  # clips of a group with intervals; and of a name of its own, where there are more than MOST_GROUPS
 
 
@@ -85,6 +86,8 @@ def slice_tables(
             raise ValueError(f"{column}: {len(values)} values for {len(y)} clips")
     tables = []
     for column, values in details.items():
+        if column in NO_SLICES:
+            continue
         if column == "state":
             tables.append(by_state(y, p, values, how))
         elif column == "attack":

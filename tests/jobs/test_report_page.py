@@ -26,6 +26,7 @@ from tests.jobs.road import CONFIG, JOBS, ROOT, call, make_corpus
 
 HOSTILE, LONG, BROKEN = "<img src=x onerror=alert('TEST')>", "TEST_00001", "TEST_00002"
 MORE = CONFIG.replace("bootstrap: 20", "bootstrap: 50, shown: 12, explain_s: 1.5, final: true")
+MORE += "infer: {model: pooled_logistic}\n"  # the quick one: some of its clips are explained in that time
 
 PARTS = """ROC; DET; Reliability, fake; AUC by codec; AUC by number of voices; AUC by state; AUC by SNR, dB;
 AUC by attack; AUC by language; Worst mistakes: test; Most doubtful: validation; Spectrogram and F0;

@@ -186,6 +186,7 @@ def test_numbers_are_the_evaluations(full, text):
 def test_thresholds_and_clips_with_one_voice_have_their_tables(full, text):
     words = Page(text).words
     assert "Yes or no" in words and "1% false alarms" in words and "One voice: real or fake?" in words
+    assert "One voice: each attack" in words and "mean over attacks" in words
     for e in full.evaluations:
         assert number(e.single.min_dcf) in words and number(e.single.cllr) in words
         assert all(number(d.hits) in words and number(d.threshold.p) in words for d in e.decisions)
