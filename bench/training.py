@@ -196,16 +196,20 @@ def rnn(stage: Path, device: torch.device, rounds: int) -> dict[str, float]:
     with torch.no_grad():
         model.learn(lambda: [batch])
         _, temporal, mask = model.inputs(batch)
+    there = mask[..., ::4]
+
+    def steps() -> Any:
+        near = model.near(temporal, mask[..., ::2])
+        return model.far(near, there)
 
     def ours() -> None:
-        model.listen(temporal, mask).sum().backward()
+        model.both_directions(steps(), there).sum().backward()
 
     def theirs() -> None:
-        there = mask[..., ::4]
-        values = (nn.functional.gelu(model.shrink(temporal)) * there).transpose(1, 2)
+        values = steps().transpose(1, 2)
         held = pack_padded_sequence(values, there.sum((1, 2)).long().cpu(), batch_first=True, enforce_sorted=False)
         both, _ = pad_packed_sequence(packed(held)[0], batch_first=True, total_length=values.shape[1])
-        model.heard(both.transpose(1, 2) * there, there).sum().backward()
+        (both.transpose(1, 2) * there).sum().backward()
 
     return timed({"masked": ours, "packed": theirs}, device, rounds)
 

@@ -103,14 +103,17 @@ class Crnn(nn.Module):
         for step in (self.near, self.far):
             mask = mask[..., ::2]
             steps = self.dropout(step(steps, mask))
+        return torch.cat([self.heard(torch.cat([steps, self.both_directions(steps, mask)], 1), mask), plain], -1)
+
+    def both_directions(self, steps: Tensor, mask: Tensor) -> Tensor:
+        """The RNN over (clips, features, steps), 0 in the padding: (clips, 2 features, steps), likewise."""
         ahead, lengths = steps.transpose(1, 2), mask.sum((1, 2)).long()
         turned = reversed_within(ahead, lengths)
         if ahead.device.type == "cpu" and not is_compiling():
             there, back = both_ways(self.forwards, self.backwards, ahead, turned)
         else:
             (there, _), (back, _) = self.forwards(ahead), self.backwards(turned)
-        both = torch.cat([there, reversed_within(back, lengths)], -1).transpose(1, 2)
-        return torch.cat([self.heard(torch.cat([steps, both * mask], 1), mask), plain], -1)
+        return torch.cat([there, reversed_within(back, lengths)], -1).transpose(1, 2) * mask
 
 
 class Step(nn.Module):
