@@ -42,7 +42,7 @@ def feature_stage(stage: Path, seed: int = 0) -> Path:
 
 def small_crnn(seed: int = 0, dropout: float = 0.2) -> Crnn:
     torch.manual_seed(seed)
-    return Crnn(MELS, CHANNELS, cnn_channels=(4, 8), rnn_hidden=4, dropout=dropout)
+    return Crnn(MELS, CHANNELS, cnn_channels=(4, 8), rnn_hidden=8, dropout=dropout)
 
 
 def small_logistic() -> PooledLogistic:
@@ -51,7 +51,7 @@ def small_logistic() -> PooledLogistic:
 
 
 def how(**keys) -> TrainConfig:
-    return TrainConfig(**{"epochs": 3, "batch_clips": 16, "learning_rate": 0.01, **keys})
+    return TrainConfig(**{"epochs": 3, "batch_clips": 16, "learning_rate": 0.01, "ema": 0.0, **keys})
 
 
 def trainer(

@@ -36,7 +36,7 @@ class Small(Crnn):
 
 def small(fits: int = 1000, steps: int = 1000, dropout: float = 0.0) -> Small:
     torch.manual_seed(0)
-    model = Small(MELS, CHANNELS, cnn_channels=(4, 8), rnn_hidden=4, dropout=dropout)
+    model = Small(MELS, CHANNELS, cnn_channels=(4, 8), rnn_hidden=8, dropout=dropout)
     model.fits, model.steps = fits, steps
     return model
 
@@ -107,7 +107,7 @@ def test_another_error_is_not_taken_for_it(batch):
         def forward(self, batch):
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    model = Wrong(MELS, CHANNELS, cnn_channels=(4, 8), rnn_hidden=4, dropout=0.0)
+    model = Wrong(MELS, CHANNELS, cnn_channels=(4, 8), rnn_hidden=8, dropout=0.0)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         loss_with_gradients(model, batch, AtOnce(22), seed=5)
 

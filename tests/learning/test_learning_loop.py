@@ -33,7 +33,7 @@ def lines(folder):
 
 
 def test_labels_that_can_be_heard_are_learnt(stage, tmp_path):
-    cfg = how(epochs=8, learning_rate=0.02, spec_augment=False)
+    cfg = how(epochs=16, learning_rate=0.02, spec_augment=False)
     trainer(stage, tmp_path / "crnn", cfg, dropout=0.0).run(silent, silent)
     metrics = lines(tmp_path / "crnn")
     assert metrics[-1]["select_auc"] > 0.9 and metrics[-1]["train_loss"] < metrics[0]["train_loss"] / 2

@@ -17,6 +17,7 @@ from app.models.crnn import Crnn
 
 torch.set_num_threads(1)
 STEPS = 6  # in an epoch; three epochs
+LEARNING = 2 * STEPS  # batches from which a trainer learns the mean and spread of its inputs, in two passes
 FILES = ("last.safetensors", "best.safetensors", "metrics.jsonl")
 
 
@@ -49,8 +50,8 @@ def assert_the_same(folder: Path, unbroken: Path) -> None:
 
 
 def learning(folder: Path) -> int:
-    """Batches from which a trainer will learn the mean and spread of its inputs."""
-    return 0 if (folder / "last.safetensors").exists() else STEPS
+    """Batches of which a trainer will learn its inputs before its first step here."""
+    return 0 if (folder / "last.safetensors").exists() else LEARNING
 
 
 def cut_at(stage: Path, folder: Path, call: int) -> None:
@@ -90,14 +91,14 @@ def test_a_training_stopped_anywhere_ends_as_the_unbroken_one(stage, unbroken, t
 
 @pytest.mark.parametrize("every", [4, 5, 7])
 def test_a_training_stopped_many_times_ends_as_the_unbroken_one(stage, unbroken, tmp_path, every):
-    folder, cuts = tmp_path / "cut", 0
-    while True:
+    folder = tmp_path / "cut"
+    for cuts in range(3 * CALLS):
         calls = iter(range(1 - learning(folder), 100))
         try:
             trainer(stage, folder).run(lambda: next(calls) == every, silent)
             break
         except Stopped:
-            cuts += 1
+            pass
     assert cuts >= 3
     assert_the_same(folder, unbroken)
 
@@ -201,7 +202,7 @@ def test_the_seconds_of_all_pieces_are_counted_beside_the_results(stage, tmp_pat
 
 
 def test_a_between_that_raises_is_let_pass_after_a_save(stage, unbroken, tmp_path):
-    """It is called in learning the inputs, after each step and each batch of validation: 6 + 3 * (6 + 3) times."""
+    """It is called in learning the inputs, after each step and each batch of validation: 12 + 3 * (6 + 3) times."""
     folder, calls, saves = tmp_path / "cut", [], []
 
     @contextmanager
@@ -209,7 +210,7 @@ def test_a_between_that_raises_is_let_pass_after_a_save(stage, unbroken, tmp_pat
         saves.append(len(calls))
         yield
 
-    for last in (3, 6 + 4, 2 + 2):  # in learning, where nothing is there to save; after step 4; in validation
+    for last in (3, LEARNING + 4, 2 + 2):  # in learning, where nothing is there to save; after step 4; in validation
         calls.clear()
 
         def between():
@@ -219,7 +220,7 @@ def test_a_between_that_raises_is_let_pass_after_a_save(stage, unbroken, tmp_pat
 
         with pytest.raises(Stopped, match="the job was told"):
             trainer(stage, folder, saving=saving).run(silent, silent, between)
-    assert saves == [10, 4]
+    assert saves == [LEARNING + 4, 4]
     place = checkpoint(folder / "last.safetensors")[1]
     assert (place["step"], place["epoch"]) == (6, 0)
     calls.clear()
@@ -227,7 +228,7 @@ def test_a_between_that_raises_is_let_pass_after_a_save(stage, unbroken, tmp_pat
     assert_the_same(folder, unbroken)
 
 
-@pytest.mark.parametrize("call", [STEPS + 1, STEPS + 3, STEPS + 6, STEPS + 8])
+@pytest.mark.parametrize("call", [LEARNING + 1, LEARNING + 3, LEARNING + 6, LEARNING + 8])
 def test_a_slow_model_leaves_in_the_midst_of_a_step_and_ends_as_the_unbroken_one(stage, tmp_path, monkeypatch, call):
     """Its batches go through a CPU in parts of a few clips, between which it is asked; half a step is none."""
     monkeypatch.setattr(Crnn, "clips_at_once", 5, raising=False)
@@ -236,7 +237,7 @@ def test_a_slow_model_leaves_in_the_midst_of_a_step_and_ends_as_the_unbroken_one
     one = trainer(stage, tmp_path / "cut")
     with pytest.raises(Stopped, match="SIGTERM"):
         one.run(lambda: "SIGTERM" if next(calls) == call else None, silent)
-    assert one.progress.step == (call - STEPS) // 4  # three looks within 16 clips, and one after
+    assert one.progress.step == (call - LEARNING) // 4  # three looks within 16 clips, and one after
     trainer(stage, tmp_path / "cut").run(silent, silent)
     for name in FILES:
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -21,6 +21,7 @@ from app.learning.world import Group, lost_peer
 PROCESSES = mp.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["app.learning.loop"])  # with torch, which is dear to import
 FILES = ("last.safetensors", "best.safetensors", "metrics.jsonl")
+LEARNING = 12  # calls of `stop` in learning the inputs: two passes over six batches, which each process reads whole
 
 
 def member(rank: int, size: int, port: int, stage: Path, trainings: list[tuple], ends: mp.Queue) -> None:
@@ -87,7 +88,8 @@ def stage(tmp_path_factory):
     return feature_stage(tmp_path_factory.mktemp("stage"))
 
 
-CUTS = [(rank, call) for rank in (0, 1) for call in (3, 8, 12, 13, 20)]  # learning the inputs, steps, a validation
+CALLS = (3, LEARNING + 2, LEARNING + 6, LEARNING + 7, LEARNING + 14)  # learning the inputs, steps, a validation
+CUTS = [(rank, call) for rank in (0, 1) for call in CALLS]
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,7 @@ def test_a_pair_comes_to_the_same_bytes_whichever_of_them_was_told_to_leave_and_
 
 def test_a_disk_that_shows_one_of_them_the_checkpoint_late_is_waited_for(pairs, stage, tmp_path):
     folder, shown = tmp_path / "folder", tmp_path / "shown"
-    assert together(stage, 2, (folder, {}, {0: 12})) == ["stopped", "stopped"]
+    assert together(stage, 2, (folder, {}, {0: LEARNING + 6})) == ["stopped", "stopped"]
     step = progress_in(folder / "last.safetensors").step
     shown.mkdir()
     ends = in_processes(2, late_member, stage, folder, shown)
@@ -145,11 +147,11 @@ EXACT = {"precision": "float64", "dropout": 0.0, "epochs": 4}
 def test_after_20_steps_in_float64_the_weights_are_those_of_one_process(stage, tmp_path, size):
     alone, group = tmp_path / "alone", tmp_path / "group"
     calls = iter(range(1, 10000))
-    told = 6 + 20 + 3 * 3  # learning the inputs, the steps, and three validations of three batches
+    told = LEARNING + 20 + 3 * 3  # learning the inputs, the steps, and three validations of three batches
     with pytest.raises(Stopped):
         keyed(stage, alone, EXACT).run(lambda: next(calls) == told, silent)
     batches = {2: 2, 3: 1}[size]  # in a share of the validation
-    assert together(stage, size, (group, EXACT, {0: 6 + 20 + 3 * batches})) == ["stopped"] * size
+    assert together(stage, size, (group, EXACT, {0: LEARNING + 20 + 3 * batches})) == ["stopped"] * size
     assert progress_in(alone / "last.safetensors").step == progress_in(group / "last.safetensors").step == 20
     ours, theirs = (load_file(folder / "last.safetensors") for folder in (group, alone))
     assert ours.keys() == theirs.keys()
@@ -162,7 +164,7 @@ def test_after_20_steps_in_float64_the_weights_are_those_of_one_process(stage, t
 
 
 def test_with_dropout_the_score_lies_within_what_other_seeds_give(stage, tmp_path):
-    keys = {"epochs": 6, "learning_rate": 0.02}
+    keys = {"epochs": 16, "learning_rate": 0.02}
     scores = []
     for seed in range(5):
         one = keyed(stage, tmp_path / f"alone{seed}", {**keys, "weights": seed})
@@ -176,7 +178,7 @@ def test_with_dropout_the_score_lies_within_what_other_seeds_give(stage, tmp_pat
 
 def test_what_a_pair_began_one_alone_can_end_and_three_can(stage, tmp_path):
     one, three = tmp_path / "one", tmp_path / "three"
-    together(stage, 2, (one, EXACT, {1: 15}), (three, EXACT, {1: 15}))
+    together(stage, 2, (one, EXACT, {1: LEARNING + 9}), (three, EXACT, {1: LEARNING + 9}))
     assert 0 < progress_in(one / "last.safetensors").step == progress_in(three / "last.safetensors").step < 24
     keyed(stage, one, EXACT).run(silent, silent)
     together(stage, 3, (three, EXACT, {}))
