@@ -115,6 +115,7 @@ def _summary(rows: Sequence[Row], recipes: list[Row]) -> dict[str, Any]:
             ("noise", "recorded noise"),
         ):
             counts[f"{split}/{name}"] += recipe[key] != ""
+        counts[f"{split}/voices by another chain"] += recipe["voices"].count('"chain":true')
     return dict(counts)
 
 

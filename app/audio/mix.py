@@ -2,7 +2,7 @@
 
 Methods. All waveforms are at one sample rate; all randomness comes from the recipe's seed.
 
-1. The pieces of a voice are joined with 5-ms cross-fades.
+1. The pieces of a voice are joined with 5-ms cross-fades, and go through a recording chain where the recipe says so.
 2. Where there is a room, each voice is reverberated with a draw of its own (a recorded response is the same
    for all) and rings out.
 3. Each voice is brought to the same active level (frames within 35 dB of the loudest), plus its
@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from app.audio.band import band_stop
+from app.audio.chain import through_chain
 from app.audio.codec import apply_codec
 from app.audio.level import FLOOR_DB, Waveform, active_level_db, level_db
 from app.audio.noise import texture
@@ -46,13 +47,15 @@ def render(
     Raises ValueError, naming the recipe, where a piece lies outside its clip.
     """
     recorded = fetch_room(recipe.response) if recipe.response and fetch_room else None
-    voice_draws, noise_draws = np.random.default_rng(recipe.seed).spawn(2)
+    voice_draws, noise_draws, chain_draws = np.random.default_rng(recipe.seed).spawn(3)
     voices = np.zeros(recipe.num_samples, np.float32)
     for voice in recipe.voices:
         try:
             samples = join([_cut(fetch(p.clip), p.start, p.length) for p in voice.pieces], sample_rate)
         except ValueError as error:
             raise ValueError(f"recipe {recipe.id}: {error}") from None
+        if voice.chain:
+            samples = through_chain(samples, sample_rate, chain_draws)
         _place(voices, _as_heard(voice, samples, recipe, recorded, voice_draws, sample_rate), voice.offset)
     noise = _background(recipe, fetch_noise, recorded, noise_draws, sample_rate)
     clip = mix_at_snr(voices, noise, recipe.snr_db, voice_db=float(active_level_db(voices, sample_rate)))

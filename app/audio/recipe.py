@@ -25,6 +25,7 @@ class Voice:
     offset: int  # sample of the window at which the voice begins; may be negative
     gain_db: float  # against a voice with gain 0
     fake: bool
+    chain: bool = False  # heard through another recording chain
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def _voices_to_json(voices: tuple[Voice, ...]) -> str:
             "offset": int(v.offset),
             "gain_db": float(v.gain_db),
             "pieces": [[p.clip, int(p.start), int(p.length)] for p in v.pieces],
+            "chain": bool(v.chain),
         }
         for v in voices
     ]
@@ -118,7 +120,7 @@ def _voices_to_json(voices: tuple[Voice, ...]) -> str:
 
 def _voices_from_json(text: str) -> tuple[Voice, ...]:
     return tuple(
-        Voice(tuple(Piece(*piece) for piece in v["pieces"]), v["offset"], v["gain_db"], v["fake"])
+        Voice(tuple(Piece(*piece) for piece in v["pieces"]), v["offset"], v["gain_db"], v["fake"], v["chain"])
         for v in json.loads(text)
     )
 

@@ -147,11 +147,16 @@ class StateShares(Section):
 
 
 class Augmentations(Section):
-    """Probability of each augmentation of a clip."""
+    """Probability of each augmentation of a clip, and of a chain for each of its voices."""
 
+    chain: Probability = 0.0
     room: Probability = 0.33
     codec: Probability = 0.33
     band_stop: Probability = 0.1
+
+
+class TrainAugmentations(Augmentations):
+    chain: Probability = 0.85  # of a voice, to be heard through another microphone, equaliser and file
 
 
 class MixConfig(Section):
@@ -170,7 +175,7 @@ class MixConfig(Section):
     noise_colour: Range = (0.0, 2.0)  # exponent a of the computed noise's power spectrum f^-a
     hum: Probability = 0.2  # mains hum of 50 or 60 Hz and its harmonics within the noise
     level_dbfs: Range = (-30.0, -16.0)  # RMS of the finished clip
-    train: Augmentations = Augmentations()
+    train: TrainAugmentations = TrainAugmentations()
     valid: Augmentations = Augmentations()  # fixed, test-like rates
     corpus_weights: dict[
         CorpusName, PositiveFloat
@@ -202,7 +207,7 @@ class ExtractConfig(Section):
 class TrainConfig(Section):
     models: tuple[ModelName, ...] = ("pooled_logistic", "crnn")  # in this order, quickest first
     seed: Annotated[int, Field(ge=0)] | None = None  # of weights, order and dropout; null: as all else, seed
-    epochs: PositiveInt = 5
+    epochs: PositiveInt = 3
     batch_clips: PositiveInt = 32  # the global batch, whatever the number of processes
     learning_rate: PositiveFloat | None = None  # peak of a one-cycle schedule; null: the model's own
     weight_decay: NonNegativeFloat = 1e-2

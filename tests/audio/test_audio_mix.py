@@ -66,12 +66,23 @@ def test_the_same_recipe_gives_the_same_bytes_and_its_seed_counts():
     for recipe in (
         PLAIN,
         replace(PLAIN, noise="air", hum_db=-6.0, room=(0.4, 3.0), codec="opus", band_stop=(500.0, 900.0)),
+        replace(PLAIN, voices=(replace(whole("low", RATE), chain=True), replace(whole("high"), chain=True))),
     ):
         first = rendered(recipe)
         assert first.tobytes() == rendered(Recipe.from_row(recipe.to_row())).tobytes()
         assert not np.array_equal(first, rendered(replace(recipe, seed=2)))
         assert first.dtype == np.float32
         assert first.shape == (WINDOW,)
+
+
+def test_a_chain_is_the_voices_own_and_leaves_noise_and_level_as_they_are():
+    plain = replace(PLAIN, voices=(whole("low", RATE),), snr_db=10.0, noise="air")
+    chained = replace(plain, voices=(replace(plain.voices[0], chain=True),))
+    first, second = rendered(plain), rendered(chained)
+    assert db(first) == approx(db(second), abs=0.05)
+    quiet = slice(0, RATE - 100)  # before the voice: the same noise, at another level at most
+    assert abs(np.corrcoef(first[quiet], second[quiet])[0, 1]) == approx(1.0, abs=1e-6)
+    assert abs(np.corrcoef(first[RATE:], second[RATE:])[0, 1]) < 0.999
 
 
 def test_labels_play_no_part():

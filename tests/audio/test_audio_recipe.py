@@ -13,7 +13,7 @@ FULL = Recipe(
     id="select, \"한글\"\n'7'",
     num_samples=160000,
     voices=(
-        Voice((Piece('a,"b', 0, 5), Piece("ㄱ;ㄴ", 123, 456)), -77, -9.999999999999998, True),
+        Voice((Piece('a,"b', 0, 5), Piece("ㄱ;ㄴ", 123, 456)), -77, -9.999999999999998, True, True),
         Voice((Piece("c", 1, 2),), 80000, 0.0, False),
     ),
     snr_db=17.1,

@@ -15,7 +15,7 @@ from app.corpora.manifest import by_split
 from app.corpora.plan import STATES, Planner
 from app.runtime.files import fingerprint
 
-RATES = Augmentations(room=0.4, codec=0.3, band_stop=0.2)
+RATES = Augmentations(chain=0.6, room=0.4, codec=0.3, band_stop=0.2)
 LABELS = {  # (fake, real)
     "none": (0, 0),
     "real": (0, 1),
@@ -312,10 +312,27 @@ def test_augmentations_come_as_often_as_asked(plan, name, wanted):
     assert share == approx(wanted, abs=4 * np.sqrt(wanted * (1 - wanted) / len(plan)))
 
 
+def test_voices_go_through_a_chain_each_by_its_own_lot_whoever_speaks(plan):
+    for fake in (False, True):
+        chains = [voice.chain for _, recipe in plan for voice in recipe.voices if voice.fake == fake]
+        assert np.mean(chains) == approx(0.6, abs=4 * np.sqrt(0.6 * 0.4 / len(chains)))
+    both = Counter(tuple(voice.chain for voice in recipe.voices) for _, recipe in plan if len(recipe.voices) == 2)
+    assert both[True, False] / both.total() == approx(0.24, abs=0.05)
+
+
+def test_a_chain_changes_nothing_else_of_a_plan():
+    without = [recipe for _, recipe in planner().draw(200, RATES.model_copy(update={"chain": 0.0}))]
+    assert without == [
+        replace(recipe, voices=tuple(replace(voice, chain=False) for voice in recipe.voices))
+        for _, recipe in planner().draw(200, RATES)
+    ]
+
+
 @pytest.mark.parametrize("rate", [0.0, 1.0])
 def test_never_and_always_are_meant(rate):
     cfg = MixConfig(noise_bank=rate, hum=rate)
-    for _, r in planner(cfg=cfg).draw(100, Augmentations(room=rate, codec=rate, band_stop=rate)):
+    for _, r in planner(cfg=cfg).draw(100, Augmentations(chain=rate, room=rate, codec=rate, band_stop=rate)):
+        assert {voice.chain for voice in r.voices} <= {rate == 1.0}
         assert {x is not None for x in (r.noise, r.hum_db, r.room, r.codec, r.band_stop)} == {rate == 1.0}
 
 
@@ -389,7 +406,7 @@ def test_the_plan_has_not_changed():
     ]
     for row in cells:
         row["voices"] = [{**v, "gain_db": round(v["gain_db"], 6)} for v in json.loads(row["voices"])]
-    assert fingerprint(cells) == "d4af82b276ce"
+    assert fingerprint(cells) == "e6937cbb149e"
 
 
 # several corpora
