@@ -25,7 +25,8 @@ ROW_BYTES = 1500  # of a manifest line, with its facts
 LISTED = ("test", "unlabeled", "extra")  # splits that are not learnt from
 BEAT_S = 10.0
 LISTED_TOGETHER = 5000  # rows of a shard that only lists
-KNOWN = ("id", "fake", "real", "speaker", "attack", "language", "parent", "corpus")  # for splits and the audit
+# for splits and the audit
+KNOWN = ("id", "fake", "real", "speaker", "attack", "language", "parent", "corpus", "source")
 
 
 def prepare(run: Run) -> None:
@@ -121,7 +122,7 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
     from app.corpora.clusters import clusters_of
     from app.corpora.crossed import UNUSED, split_rows
     from app.corpora.manifest import BONAFIDE, by_split
-    from app.corpora.split import SPLITS
+    from app.corpora.split import SPLITS, sources_of
 
     rows, facts, colours = [], {}, []
     for row in rows_of(stage, shard=SURVEYED):
@@ -136,7 +137,8 @@ def _join(stage: Path, out: Draft, config: Config, has_meta: bool) -> None:
     if nameless:
         clusters = clusters_of(nameless, np.array(colours), [facts[id]["digest"] for id in nameless], config.seed)
     digests = {id: known["digest"] for id, known in facts.items()}
-    splits, left_out = split_rows(rows, clusters, digests, config.prepare.valid_fraction, config.seed)
+    ties = clusters | (sources_of(rows) if config.prepare.hold_out == "source" else {})
+    splits, left_out = split_rows(rows, ties, digests, config.prepare.valid_fraction, config.seed)
     audit = audit_of(rows, facts, list(rows_of(stage, "failed", SURVEYED))).as_json()
     if nameless:
         audit["sentences"].insert(

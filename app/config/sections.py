@@ -66,6 +66,7 @@ class TableConfig(Section):
     attack: str | None = None
     language: str | None = None
     parent: str | None = None
+    source: str | None = None
     split: str | None = None  # null: all of it is learnt from
     real: tuple[str, ...] = ("real", "bonafide", "bona-fide", "genuine")  # what its label column says of a real voice
     fake: tuple[str, ...] = ("fake", "spoof", "spoofed", "deepfake")
@@ -112,6 +113,7 @@ class PrepareConfig(Section):
     max_seconds: PositiveFloat = 60.0  # only this much of a longer training clip is read
     silent_dbfs: float = -70.0  # a clip whose loudest frame lies below is recorded as failed
     valid_fraction: Annotated[float, Field(gt=0.0, lt=0.9)] = 0.3  # of training clips, wanted in validation
+    hold_out: Literal["speaker", "source"] = "speaker"  # source: all real voices of a source lie in one split
     shard_clips: PositiveInt = 200
 
     @property

@@ -27,12 +27,14 @@ def recording(
     language: str | None = None,
     parent: str | None = None,
     sha256: str | None = None,
+    source: str | None = None,
 ) -> Row:
     """A manifest line of a recording as it lies in the corpus.
 
     path: relative to the corpus folder. label: (fake, real), each 0 or 1, or None
     where it is unknown. sample_rate and num_samples are filled in by whoever reads
-    the file. sources: the ids of what a clip was made from; its own id here.
+    the file. sources: the ids of what a clip was made from; its own id here. source: where it
+    was recorded or published, such as a production; the row has the key where that is known.
     """
     fake, real = label if label else (None, None)
     return {
@@ -49,6 +51,7 @@ def recording(
         "sources": [id],
         "parent": parent or None,
         "sha256": sha256,
+        **({"source": source} if source else {}),
     }
 
 

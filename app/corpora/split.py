@@ -131,6 +131,20 @@ def links_of(
     return links
 
 
+def sources_of(rows: Iterable[Row]) -> dict[str, str]:
+    """id -> source of the real voices, as clusters that stay together: who is recorded in one studio shares its chain.
+
+    UserError where none is known.
+    """
+    found = {row["id"]: f"source {row['source']}" for row in rows if row["real"] and row.get("source")}
+    if not found:
+        raise UserError(
+            "prepare.hold_out: source, and no real voice tells its source",
+            "a column `source` in meta.csv, or prepare.table.source; without one, hold_out: speaker",
+        )
+    return found
+
+
 def engine_of(attack: str | None) -> str | None:
     """The engine of an attack: "kokoro" of "kokoro/af_nova"; None for a real voice."""
     return attack.split("/")[0] if attack and attack != BONAFIDE else None

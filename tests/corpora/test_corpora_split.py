@@ -8,7 +8,7 @@ from corpora_rows import random_corpus
 
 from app.corpora.layouts.contest import read_contest
 from app.corpora.manifest import BONAFIDE, recording
-from app.corpora.split import Group, engine_of, groups_of, split_groups
+from app.corpora.split import Group, engine_of, groups_of, sources_of, split_groups
 from app.errors import UserError
 
 SPLITS = {"train", "select", "calibrate"}
@@ -162,3 +162,26 @@ def test_equal_audio_under_two_names_is_one_group():
     ]
     groups = groups_of(rows, {}, {"a": "same", "b": "same", "c": "other"})
     assert sorted(group.ids for group in groups) == [("a", "b"), ("c",)]
+
+
+def test_all_real_voices_of_a_source_lie_in_one_split_with_their_copies():
+    rows = []
+    for studio in "abcdefgh":
+        for speaker in range(3):
+            for take in range(4):
+                known = {"speaker": f"{studio}{speaker}", "attack": BONAFIDE, "source": f"studio {studio}"}
+                real = recording(id=f"{studio}{speaker}{take}", path="r.ogg", label=(0, 1), split="train", **known)
+                copy = {"attack": f"vocoder/{studio}{speaker}{take}", "parent": real["id"], "source": "the vocoder"}
+                rows += [real, recording(id=f"{real['id']}c", path="f.ogg", label=(1, 0), split="train", **copy)]
+    apart = split_groups(groups_of(rows, {}), 0.3, 0, draws=500)
+    assert any(len({apart[f"{studio}{speaker}0"] for speaker in range(3)}) > 1 for studio in "abcdefgh")
+    splits = split_groups(groups_of(rows, sources_of(rows)), 0.3, 0, draws=500)
+    for studio in "abcdefgh":
+        assert len({split for id, split in splits.items() if id.startswith(studio)}) == 1
+    assert set(splits.values()) == SPLITS
+
+
+def test_to_hold_out_sources_some_must_be_known():
+    row = recording(id="a", path="a.ogg", label=(0, 1), split="train", speaker="kim")
+    with pytest.raises(UserError, match="no real voice tells its source"):
+        sources_of([row])

@@ -1,7 +1,7 @@
 """The contest layout: train.csv (id,path,label), test.csv (id,path), folders of .ogg, meta.csv where there is one.
 
 Label sense: label "real" is (fake, real) = (0, 1), "fake" is (1, 0). meta.csv may
-give speaker, attack, language and parent (the id of the recording that was copied).
+give speaker, attack, language, parent (the id of the recording that was copied) and source.
 test_labels.csv (id,fake,real, and what else is known of a mixture) is read by
 evaluate alone.
 """
@@ -29,9 +29,10 @@ class Meta(NamedTuple):
     attack: str
     language: str
     parent: str
+    source: str
 
 
-UNKNOWN = Meta(0, "", "", "", "")
+UNKNOWN = Meta(0, "", "", "", "", "")
 
 
 def read_contest(folder: Path, how: TableConfig | None = None) -> Corpus:
@@ -74,7 +75,7 @@ def read_contest(folder: Path, how: TableConfig | None = None) -> Corpus:
 
 def _meta(path: Path) -> dict[str, Meta]:
     found = {}
-    for line, row in read_table(path, ["id", "speaker", "attack"], ["language", "parent"]):
+    for line, row in read_table(path, ["id", "speaker", "attack"], ["language", "parent", "source"]):
         told = (row.get(key, "") for key in Meta._fields[1:])
         found[row["id"]] = Meta(line, *map(intern, told))  # names repeat
     return found

@@ -18,7 +18,7 @@ KINDS = (".csv", ".tsv", ".jsonl")
 SURROGATE = re.compile(r"[\ud800-\udfff]")  # JSON can write one alone
 NOTHING = {"", "-", "--", "?", "none", "nan", "null", "na", "n/a", "unknown", "unk", "<unk>"}
 REAL = {BONAFIDE, "bona-fide", "bona_fide", "real", "genuine", "human"}
-KNOWN = ("speaker", "attack", "language", "parent")
+KNOWN = ("speaker", "attack", "language", "parent", "source")
 
 
 def read_own(folder: Path, how: TableConfig) -> Corpus:
