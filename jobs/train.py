@@ -224,10 +224,16 @@ def _finish(
     speed = sum(map(len, logits.values())) / max(worked_s() - began, 1e-6)
     told = {"clips_per_s": round(speed, 2), "device": device.type, "threads": desk.run_.workers}
     write_json(folder / "speed.json", told)
-    fitted = choose_calibration(logits["calibrate"], targets_of(splits["calibrate"]), desk.run_.config.seed)
+    targets = {split: targets_of(splits[split]) for split in logits}
+    fitted = choose_calibration(
+        logits["calibrate"],
+        targets["calibrate"],
+        desk.run_.config.seed,
+        others=(logits["select"], targets["select"]),  # a kind that misleads on these voices is not taken
+    )
     answers = apply_calibration(logits["select"], fitted)
-    thresholds = thresholds_of(targets_of(splits["calibrate"]), apply_calibration(logits["calibrate"], fitted))
-    unseen = Scored("select", [row.id for row in splits["select"].rows], targets_of(splits["select"]), answers)
+    thresholds = thresholds_of(targets["calibrate"], apply_calibration(logits["calibrate"], fitted))
+    unseen = Scored("select", [row.id for row in splits["select"].rows], targets["select"], answers)
     tried = evaluate_scores(unseen, resamples=0)
     ids = {split: [row.id for row in data.rows] for split, data in splits.items()}
     write_valid(folder / "valid.csv", ids, logits)
@@ -238,8 +244,8 @@ def _finish(
         "select": select_metrics(calibrated_logits(logits["select"], fitted), splits["select"]),
         "calibration": fitted.as_json(),
         "thresholds": [threshold._asdict() for threshold in thresholds],
-        "prevalence": targets_of(splits["calibrate"]).mean(0).tolist(),
-        # how far the numbers may be trusted: on *select*, whose clips fitted neither weights nor calibration
+        "prevalence": targets["calibrate"].mean(0).tolist(),
+        # how far the numbers may be trusted: on *select*, whose clips fitted neither weights nor calibration's numbers
         "trust": {
             "clips": tried.clips,
             "ece": tried.score.ece,

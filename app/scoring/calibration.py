@@ -2,7 +2,8 @@
 
 Each output has its own: none, a temperature (Guo, Pleiss, Sun, Weinberger: On calibration of modern neural networks,
 ICML 2017), or slope and shift (Platt: Probabilistic outputs for support vector machines, 1999), whichever has the lower
-Brier score + ECE on clips that it was not fitted on.
+Brier score + ECE on clips that it was not fitted on: other clips, and other voices where there are any. What suits some
+voices may mislead on others, so the worse of the two counts.
 """
 
 from typing import Any, NamedTuple
@@ -49,14 +50,24 @@ class Calibration(NamedTuple):
 NONE = Calibration(("none", "none"), (1.0, 1.0), (0.0, 0.0))
 
 
-def choose_calibration(logits: ArrayLike, labels: ArrayLike, seed: int = 0, bins: int = 10) -> Calibration:
+def choose_calibration(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    seed: int = 0,
+    bins: int = 10,
+    others: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Calibration:
     """The kind with the lowest Brier score + ECE over FOLDS folds, REPEATS times, then fitted on all.
 
-    logits, labels: (clips, 2), labels 0 or 1. Deterministic. A column with one class, or with fewer than two clips of
-    one, stays as it is: nothing can be learnt from it. Raises ValueError as fit_temperature does.
+    logits, labels: (clips, 2), labels 0 or 1. others: as these, of other voices, on which nothing is fitted: the
+    kind whose worse cost, here and there, is the lowest. Deterministic. A column with one class, or with fewer than two
+    clips of one, stays as it is: nothing can be learnt from it. Raises ValueError as fit_temperature does.
     """
     z, y = _pair(logits, labels)
-    found = [_choose_column(z[:, c], y[:, c], seed, bins) for c in range(len(COLUMNS))]
+    theirs = _pair(*others) if others else (np.empty((0, 2)), np.empty((0, 2)))
+    found = [
+        _choose_column(z[:, c], y[:, c], seed, bins, (theirs[0][:, c], theirs[1][:, c])) for c in range(len(COLUMNS))
+    ]
     kind, slope, shift = zip(*found, strict=True)
     return Calibration(kind, slope, shift)
 
@@ -146,7 +157,9 @@ def _fit_platt_column(logits: Array, labels: Array) -> tuple[float, float]:
     return float(found.x[0]), float(found.x[1])
 
 
-def _choose_column(logits: Array, labels: Array, seed: int, bins: int) -> tuple[str, float, float]:
+def _choose_column(
+    logits: Array, labels: Array, seed: int, bins: int, others: tuple[Array, Array]
+) -> tuple[str, float, float]:
     folds = min(FOLDS, int(labels.sum()), int(len(labels) - labels.sum()))
     if folds < 2:
         return "none", 1.0, 0.0
@@ -159,9 +172,17 @@ def _choose_column(logits: Array, labels: Array, seed: int, bins: int) -> tuple[
                 out = place == fold
                 slope, shift = _fit(kind, logits[~out], labels[~out])
                 p[out] = expit(slope * logits[out] + shift)
-            costs[kind] += (float(np.mean((p - labels) ** 2)) + ece_official(labels, p, bins)) / REPEATS
+            costs[kind] += _cost(p, labels, bins) / REPEATS
+    fits = {kind: _fit(kind, logits, labels) for kind in KINDS}
+    if len(others[0]):
+        for kind, (slope, shift) in fits.items():
+            costs[kind] = max(costs[kind], _cost(expit(slope * others[0] + shift), others[1], bins))
     best = next(kind for kind in KINDS if costs[kind] <= min(costs.values()) + TIE)
-    return best, *_fit(best, logits, labels)
+    return best, *fits[best]
+
+
+def _cost(p: Array, labels: Array, bins: int) -> float:
+    return float(np.mean((p - labels) ** 2)) + ece_official(labels, p, bins)
 
 
 def _fit(kind: str, logits: Array, labels: Array) -> tuple[float, float]:

@@ -131,6 +131,16 @@ def test_a_calibration_that_was_chosen_helps_on_other_clips():
     assert min(gains) > 0.05
 
 
+def test_a_kind_that_misleads_on_other_voices_is_not_taken():
+    """Here the model leans to yes, there to no: the shift that mends the one would make the other worse."""
+    logits, labels = calibrated(6000)
+    here, there = (logits[:3000] + 1.0, labels[:3000]), (logits[3000:] - [1.0, -1.0], labels[3000:])
+    assert choose_calibration(*here).kind == ("platt", "platt")
+    assert choose_calibration(*here, others=here) == choose_calibration(*here)
+    chosen = choose_calibration(*here, others=there)
+    assert chosen.kind[0] != "platt" and chosen.kind[1] == "platt"  # real leans alike on both
+
+
 def test_a_model_that_means_what_it_says_is_hardly_changed():
     for seed in range(6):
         logits, labels = calibrated(400, seed)
