@@ -165,6 +165,7 @@ def _config(config: Config, clips: int, planned: int, workers: int) -> dict[str,
     train = _steps(config) * config.train.batch_clips
     small["prepare"]["shard_clips"] = small["denoise"]["shard_clips"] = max(1, math.ceil(clips / (3 * workers)))
     small["prepare"].update(adapter="contest", table={}, corpora={})  # as the probe lays its recordings out
+    small["prepare"]["hold_out"] = "speaker"  # of so few clips sources may be too few to part
     small["test"].update(data=None, corpus="auto", table=None)
     small["mix"].update(train_clips=train, valid_clips=planned - train, shard_clips=1000, corpus_weights={})
     small["mix"].update(noise_dirs=[], rir_dirs=[])  # they cost as much as the bank and computed rooms

@@ -59,9 +59,10 @@ def lay_out(data: Path, folder: Path, train: list[Row], test: list[Row]) -> None
     if test:
         _table(folder / "test.csv", ["id", "path"], [[row["id"], row["path"]] for row in test])
         _table(folder / "sample_submission.csv", ["id", "fake", "real"], [[row["id"], "0.5", "0.5"] for row in test])
-    known = ["speaker", "attack", "language", "parent"]
-    if any(row[key] for row in train for key in known):
-        _table(folder / "meta.csv", ["id", *known], [[row["id"], *(row[key] or "" for key in known)] for row in train])
+    known = ["speaker", "attack", "language", "parent", "source"]
+    if any(row.get(key) for row in train for key in known):
+        told = [[row["id"], *(row.get(key) or "" for key in known)] for row in train]
+        _table(folder / "meta.csv", ["id", *known], told)
     for row in (*train, *test):
         place = folder / row["path"]
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -239,6 +239,6 @@ def test_the_amounts_are_those_of_the_corpus(a_run):
     sizes = sizes_of(run, read_contest(DEMO), {"crnn": 3})
     assert sizes.windows == sizes.tests == 24  # of 5 s each
     assert (sizes.planned, sizes.train, sizes.select, sizes.calibrate, sizes.steps) == (25600, 24000, 800, 800, 750)
-    assert sizes.epochs == {"pooled_logistic": 5, "crnn": 3}
+    assert sizes.epochs == {"pooled_logistic": 3, "crnn": 3}
     short = sizes_of(a_run(DEMO, **{"prepare.max_seconds": 1.0}), read_contest(DEMO), {})
     assert short.sound_s <= sizes.recordings < sizes.sound_s
