@@ -182,7 +182,8 @@ class Planner:
             offset = int(rng.integers(0, max(0, self.window - length) + 1))
             voices.append(Voice(pieces, offset, 0.0 if not voices else rng.uniform(*cfg.second_voice_db), fake))
         chains = np.random.default_rng(seed_of(self.seed, "chain", id)).random(2) < rates.chain  # whoever speaks
-        return replace(blind, voices=tuple(map(_through, voices, chains.tolist())))
+        chained = (replace(voice, chain=chain) for voice, chain in zip(voices, chains.tolist(), strict=False))
+        return replace(blind, voices=tuple(chained))
 
     def _elsewhere(self, blind: Recipe) -> Recipe:
         """With a place in a recording of noise, and a recorded room; drawn apart, so that without them all stays."""
@@ -231,10 +232,6 @@ class Planner:
         centre = float(np.exp(rng.uniform(*np.log([self.cfg.band_stop_hz[0], top]))))
         half = 2 ** (rng.uniform(*self.cfg.band_stop_octaves) / 2)
         return centre / half, min(centre * half, 0.49 * self.rate)
-
-
-def _through(voice: Voice, chain: bool) -> Voice:
-    return replace(voice, chain=chain)
 
 
 def _states(count: int, cfg: MixConfig, rng: np.random.Generator) -> list[str]:
